@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The token a tracker sends with, and whether the receiver takes it.
+
+Reads and checks are shared: a thousand trackers with one Secret cost one GET and one auth.test, not a thousand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from podtracker.api import DEFAULT_SECRET_KEY, SecretRef, Tracker
+from podtracker.delivery import Destination, Reporter
+from podtracker.errors import CredentialsError, DeliveryError, Failure, KubeError
+from podtracker.redact import Redactor, Token
+
+TOGETHER = 2.0
+"""Seconds; who asks within this time of another is given the same answer, so that a thousand trackers share one."""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class SecretSource(Protocol):
+    """Where Secrets are read."""
+
+    async def get_secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
+        """The data of a Secret, by key.
+
+        Raises:
+            KubeError: not_found, forbidden, or the API server does not answer.
+        """
+        ...
+
+
+class Account(msgspec.Struct, frozen=True):
+    """The operator's own ServiceAccount, for the commands that would grant it more."""
+
+    namespace: str
+    name: str
+
+
+class _Answer(Generic[V]):
+    def __init__(self, value: V, at: float) -> None:
+        self.value = value
+        self.at = at
+
+
+class _Shared(Generic[K, V]):
+    """Answers that several ask for: one question at a time per key, and a recent answer serves all."""
+
+    _KEPT = 3600.0
+    """Seconds after which an answer that nobody wants is dropped."""
+
+    def __init__(self, ask: Callable[[K], Awaitable[V]], clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._answers: dict[K, _Answer[V]] = {}
+        self._asking: dict[K, asyncio.Lock] = {}
+
+    async def get(self, key: K, max_age: float) -> V:
+        """An answer at most `max_age` seconds old; raises what `ask` raises, to everybody who asks then."""
+        lock = self._asking.setdefault(key, asyncio.Lock())
+        async with lock:
+            answer = self._answers.get(key)
+            if answer is None or self._clock() - answer.at > max_age:
+                answer = self._answers[key] = _Answer(await self._ask(key), self._clock())
+                self._prune()
+        return answer.value
+
+    def _prune(self) -> None:
+        oldest = self._clock() - self._KEPT
+        for key in [key for key, answer in self._answers.items() if answer.at < oldest]:
+            if not self._asking[key].locked():
+                del self._answers[key], self._asking[key]
+
+
+class Credentials:
+    """Finds the token of a tracker."""
+
+    def __init__(
+        self, source: SecretSource, *, account: Account, redactor: Redactor, clock: Callable[[], float]
+    ) -> None:
+        self._source = source
+        self._account = account
+        self._redactor = redactor
+        self._secrets = _Shared(self._read, clock)
+
+    async def token(self, tracker: Tracker, *, max_age: float) -> Token:
+        """The token, from the spec or from a Secret read at most `max_age` seconds ago.
+
+        Raises:
+            CredentialsError: there is none to be had; the message says what would change that.
+            KubeError: the API server did not answer; nothing is known.
+        """
+        reporter = tracker.spec.reporter
+        if reporter.key is not None:
+            token = reporter.key
+        elif reporter.key_secret_ref is not None:
+            token = await self._from_secret(tracker.namespace, reporter.key_secret_ref, max_age)
+        else:
+            raise CredentialsError("InvalidSpec", "spec.reporter has neither keySecretRef nor key")
+        self._redactor.learn(token)
+        return token
+
+    async def _from_secret(self, namespace: str, ref: SecretRef, max_age: float) -> Token:
+        key = ref.key or DEFAULT_SECRET_KEY
+        data = await self._secret(namespace, ref.name, max_age)
+        value = data.get(key, b"").strip()
+        if not value:
+            raise CredentialsError(
+                "SecretKeyMissing",
+                f"Secret {ref.name} has no value under the key {key}: put the token there, or set keySecretRef.key",
+            )
+        return Token(value.decode("utf-8", "replace"))
+
+    async def _secret(self, namespace: str, name: str, max_age: float) -> Mapping[str, bytes]:
+        answer = await self._secrets.get((namespace, name), max_age)
+        if not isinstance(answer, KubeError):
+            return answer
+        if answer.forbidden:
+            raise CredentialsError("SecretForbidden", self._how_to_allow(namespace, name))
+        raise CredentialsError(
+            "SecretNotFound",
+            f"Secret {name} does not exist in namespace {namespace}; make it: "
+            f"kubectl -n {namespace} create secret generic {name} --from-literal={DEFAULT_SECRET_KEY}=YOUR-TOKEN",
+        )
+
+    async def _read(self, where: tuple[str, str]) -> Mapping[str, bytes] | KubeError:
+        try:
+            return await self._source.get_secret(*where)
+        except KubeError as error:
+            if error.not_found or error.forbidden:
+                return error
+            raise
+
+    def _how_to_allow(self, namespace: str, name: str) -> str:
+        role = "pod-tracker-secret-reader"
+        return (
+            f"the operator may not read Secret {name} in namespace {namespace}; allow it: "
+            f"kubectl -n {namespace} create role {role} --verb=get --resource=secrets --resource-name={name} && "
+            f"kubectl -n {namespace} create rolebinding {role} --role={role} "
+            f"--serviceaccount={self._account.namespace}:{self._account.name}"
+        )
+
+
+class Verifier:
+    """Asks receivers whether they take a token, once per token and a while."""
+
+    def __init__(self, reporters: Mapping[str, Reporter], *, clock: Callable[[], float]) -> None:
+        self._reporters = reporters
+        self._verdicts = _Shared(self._ask, clock)
+
+    async def check(self, destination: Destination, *, max_age: float) -> DeliveryError | None:
+        """What is wrong with a destination's token, or None; known for at most `max_age` seconds.
+
+        That a receiver could not be asked is no verdict to keep: it is shared by those who ask together, and no longer.
+        """
+        anywhere = msgspec.structs.replace(destination, channel="")
+        problem = await self._verdicts.get(anywhere, max_age)
+        if problem is not None and problem.failure is not Failure.REFUSED:
+            problem = await self._verdicts.get(anywhere, min(max_age, TOGETHER))
+        return problem
+
+    async def _ask(self, destination: Destination) -> DeliveryError | None:
+        try:
+            await self._reporters[destination.kind].verify(destination)
+        except DeliveryError as error:
+            return error
+        return None

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delivery: one lane per destination, one pace, one retry policy; fair between namespaces and trackers.
+
+Notifications queue per tracker, in order. A lane serves the trackers that share a destination: it waits for its pace,
+takes the next tracker in turn, and sends either its oldest notification or, when more wait than the pace allows, a
+digest of many. What was taken stays at the head of its queue until it is settled. Send first, then record, then the
+next: that is what limits a repeat after a crash to the one message in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from podtracker.delivery import Destination, Listener, Message, Policy, Reporter
+from podtracker.errors import DeliveryError, Failure
+from podtracker.lanes import Lane, Queue
+from podtracker.ledger import Ledger, Notification
+from podtracker.messages import text_for
+from podtracker.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Takes notifications, gives them to reporters, and settles them in the ledger."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        reporters: Mapping[str, Reporter],
+        commit: Callable[[], Awaitable[None]],
+        listener: Listener,
+        metrics: Metrics,
+        policy: Policy,
+        clock: Callable[[], float],
+    ) -> None:
+        """Args: commit: returns when the ledger is kept; clock: monotonic seconds."""
+        self._ledger = ledger
+        self._reporters = reporters
+        self._commit = commit
+        self._listener = listener
+        self._metrics = metrics
+        self._policy = policy
+        self._clock = clock
+        self._queues: dict[str, Queue] = {}
+        self._lanes: dict[Destination, Lane] = {}
+        self._wakes: dict[Lane, asyncio.Event] = {}
+        self._tasks: dict[Lane, asyncio.Task[None]] = {}
+        self._progress = asyncio.Event()
+
+    def submit(self, notifications: Iterable[Notification]) -> None:
+        """Queue what was found; a tracker without a destination keeps it until it has one."""
+        for notification in notifications:
+            queue = self._queue(notification.tracker, notification.namespace)
+            queue.items.append(notification)
+            self._wake(queue.lane)
+
+    def assign(self, tracker: str, namespace: str, destination: Destination | None, *, retry: bool = False) -> bool:
+        """Say where a tracker's messages go.
+
+        Args:
+            tracker: its uid.
+            namespace: its namespace, for fairness.
+            destination: None while there is none that could work: messages wait.
+            retry: something changed that may have ended a refusal: do not wait for the next slow try.
+
+        Returns:
+            Whether the destination is known to fail.
+        """
+        queue = self._queue(tracker, namespace)
+        lane = None if destination is None else self._lane(destination)
+        if queue.lane is not lane:
+            self._detach(queue)
+            if lane is not None:
+                lane.add(queue)
+        if lane is not None and retry and lane.failing:
+            lane.recovered(self._clock())
+        self._wake(lane)
+        return lane is not None and lane.failing
+
+    def drop(self, tracker: str) -> None:
+        """The tracker is gone: what waits for it is not wanted any more."""
+        queue = self._queues.pop(tracker, None)
+        if queue is not None:
+            self._detach(queue)
+
+    async def drain(self, timeout: float) -> int:  # noqa: ASYNC109 - a limit on waiting, not on one operation
+        """Wait until everything that can be delivered is.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            How many occurrences still wait: for a destination that fails, or because time ran out.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while any(lane.backlog and not lane.failing for lane in self._lanes.values()):
+                    self._progress.clear()
+                    await self._progress.wait()
+        return sum(len(queue.items) for queue in self._queues.values())
+
+    async def close(self) -> None:
+        """End all lanes; a request in flight is given up."""
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # lanes
+
+    def _queue(self, tracker: str, namespace: str) -> Queue:
+        queue = self._queues.get(tracker)
+        if queue is None:
+            queue = self._queues[tracker] = Queue(tracker, namespace)
+        return queue
+
+    def _lane(self, destination: Destination) -> Lane:
+        lane = self._lanes.get(destination)
+        if lane is None:
+            lane = self._lanes[destination] = Lane(destination, self._policy, self._clock())
+            self._wakes[lane] = asyncio.Event()
+            self._tasks[lane] = asyncio.create_task(self._serve(lane), name="lane")
+        return lane
+
+    def _detach(self, queue: Queue) -> None:
+        lane = queue.lane
+        if lane is not None:
+            lane.remove(queue)
+            self._wake(lane)
+
+    def _wake(self, lane: Lane | None) -> None:
+        if lane is not None and lane in self._wakes:
+            self._wakes[lane].set()
+
+    async def _serve(self, lane: Lane) -> None:
+        wake = self._wakes[lane]
+        try:
+            while lane.used:
+                wake.clear()
+                wait = lane.wait_time(self._clock()) if lane.has_work() else None
+                if wait is None or wait > 0:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(wait):
+                            await wake.wait()
+                    continue
+                queue = lane.next_queue()
+                if queue is not None:
+                    await self._send(lane, queue)
+        finally:
+            del self._lanes[lane.destination], self._wakes[lane], self._tasks[lane]
+            self._progress.set()
+
+    # one message
+
+    async def _send(self, lane: Lane, queue: Queue) -> None:
+        batch = queue.take(pressed=lane.pressed(self._clock()))
+        message = Message(text=text_for(batch), ids=tuple(notification.id for notification in batch))
+        lane.spend()
+        queue.in_flight = True
+        try:
+            await self._attempt(lane.destination, message)
+        except DeliveryError as error:
+            await self._failed(lane, queue, batch, error)
+        else:
+            await self._delivered(lane, queue, batch)
+        finally:
+            queue.in_flight = False
+            self._wake(queue.lane)
+            self._progress.set()
+
+    async def _attempt(self, destination: Destination, message: Message) -> None:
+        started = self._clock()
+        outcome = "delivered"
+        try:
+            await self._reporters[destination.kind].deliver(destination, message)
+        except DeliveryError as error:
+            outcome = error.failure.value
+            raise
+        except Exception as error:
+            # A reporter's own bug must not end the lane; the text is left out, it was not written to be shown.
+            outcome = "error"
+            logger.exception("a reporter failed in a way it should not", extra={"kind": destination.kind})
+            raise DeliveryError(Failure.RETRY, "InternalError", type(error).__name__) from None
+        finally:
+            self._metrics.attempts.labels(destination.kind, outcome).inc()
+            self._metrics.delivery_seconds.labels(destination.kind).observe(self._clock() - started)
+
+    async def _delivered(self, lane: Lane, queue: Queue, batch: tuple[Notification, ...]) -> None:
+        told = lane.trackers if lane.failing else (queue.tracker,)
+        lane.recovered(self._clock())
+        await self._settle(queue, batch, delivered=True)
+        self._listener.delivered(told, batch)
+
+    async def _failed(self, lane: Lane, queue: Queue, batch: tuple[Notification, ...], error: DeliveryError) -> None:
+        logger.warning(
+            "delivery failed",
+            extra={
+                "reason": error.reason,
+                "detail": error.message,
+                "occurrences": len(batch),
+                "next": error.failure.value,
+            },
+        )
+        if error.failure is Failure.UNDELIVERABLE:
+            await self._settle(queue, batch, delivered=False)
+        else:
+            queue.attempted = len(batch) if error.failure is Failure.RETRY else 0
+            lane.failed(error, self._clock())
+        self._listener.failed(lane.trackers or (queue.tracker,), error)
+
+    async def _settle(self, queue: Queue, batch: tuple[Notification, ...], *, delivered: bool) -> None:
+        queue.settle(len(batch))
+        self._ledger.settle(batch, delivered=delivered)
+        outcome = "delivered" if delivered else "dropped"
+        for notification in batch:
+            self._metrics.occurrences.labels(notification.event.value, outcome).inc()
+        await self._commit()

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides what is news: pods and trackers in, notifications out. Pure and synchronous: no IO, no clock.
+
+Whether a pod was created is not a question of the event's type (a relist repeats, a watch may begin late) but of two
+facts: its creationTimestamp against the tracker's `match_since`, and the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from podtracker.api import Tracker
+from podtracker.ledger import Event, Ledger, Notification, TrackerRecord, notification_id
+from podtracker.matching import TrackerIndex
+from podtracker.pods import Pod
+
+
+class Backfill(msgspec.Struct):
+    """One list of a tracker's pods that is under way, for a tracker that came after the watch had begun.
+
+    The list and the watch are two views of the same pods; deletions that the watch shows while the list travels are
+    kept here, so that a pod which the list still has neither is told twice nor comes back to life in the ledger.
+    """
+
+    tracker: str
+    namespace: str
+    deleted: dict[str, int | None] = msgspec.field(default_factory=dict)
+
+
+class Relist(msgspec.Struct):
+    """A full list of a scope that is under way: what the ledger knows and the list has not shown yet."""
+
+    namespace: str | None
+    baseline: frozenset[str]
+    unseen: set[str]
+
+
+class Engine:
+    """The meeting of pods and trackers."""
+
+    def __init__(self, index: TrackerIndex, ledger: Ledger, *, changed: Callable[[str], None]) -> None:
+        """Args: changed: called with a tracker's uid when its pod count or its outbox may have changed."""
+        self._index = index
+        self._ledger = ledger
+        self._changed = changed
+        self._backfills: list[Backfill] = []
+
+    # trackers
+
+    def track(self, tracker: Tracker, *, edited: int) -> bool:
+        """Take a tracker, or its newest spec.
+
+        Args:
+            tracker: what the API server has now.
+            edited: when its spec was last written, in seconds since 1970 by the API server's clock; the selector may
+                have been changed then.
+
+        Returns:
+            Whether its pods must be listed once, because the watch may have passed them already.
+        """
+        selector = tracker.spec.name or ""
+        record = self._ledger.tracker(tracker.uid)
+        known = self._index.get(tracker.uid) is not None
+        self._index.put(tracker)
+        if record is None:
+            self._ledger.put_tracker(tracker.uid, TrackerRecord(selector=selector, match_since=tracker.created))
+        elif record.selector != selector:
+            self._ledger.drop_masks(tracker.uid)
+            record.selector, record.match_since = selector, max(edited, tracker.created)
+        else:
+            return not known
+        self._changed(tracker.uid)
+        return True
+
+    def untrack(self, uid: str) -> None:
+        """The tracker is gone, and with it what was held for it."""
+        self._index.drop(uid)
+        self._ledger.drop_tracker(uid)
+        self._backfills = [backfill for backfill in self._backfills if backfill.tracker != uid]
+
+    def pause(self, uid: str) -> None:
+        """The tracker's spec cannot be understood: match nothing, forget nothing."""
+        self._index.drop(uid)
+
+    # pods, one at a time
+
+    def observe(self, pod: Pod) -> list[Notification]:
+        """A pod as it is now; seeing it again changes nothing."""
+        found: list[Notification] = []
+        for tracker in self._index.matching(pod):
+            found += self._consider(tracker.uid, pod)
+        return found
+
+    def remove(self, pod: Pod) -> None:
+        """The pod is gone."""
+        held = self._ledger.forget_pod(pod.uid)
+        for uid in held:
+            self._changed(uid)
+        for backfill in self._backfills:
+            if backfill.namespace == pod.namespace:
+                backfill.deleted[pod.uid] = held.get(backfill.tracker)
+
+    # whole lists
+
+    def begin_relist(self, namespace: str | None, *, baseline: frozenset[str] = frozenset()) -> Relist:
+        """A list of everything in a scope begins.
+
+        Args:
+            namespace: the scope; None is all.
+            baseline: the trackers of which nothing is remembered though they are not new: to them, what exists is old.
+        """
+        return Relist(namespace=namespace, baseline=baseline, unseen=set(self._ledger.pods_in(namespace)))
+
+    def relisted(self, relist: Relist, pods: Sequence[Pod]) -> list[Notification]:
+        """A page of that list."""
+        found: list[Notification] = []
+        for pod in pods:
+            relist.unseen.discard(pod.uid)
+            for tracker in self._index.matching(pod):
+                found += self._consider(tracker.uid, pod, baseline=tracker.uid in relist.baseline)
+        return found
+
+    def end_relist(self, relist: Relist) -> None:
+        """The list is complete: pods that it lacks were deleted while nobody looked."""
+        for pod_uid in relist.unseen:
+            for tracker in self._ledger.forget_pod(pod_uid):
+                self._changed(tracker)
+
+    def begin_backfill(self, tracker: Tracker) -> Backfill:
+        """A list for one new tracker begins; call before it is asked for."""
+        backfill = Backfill(tracker=tracker.uid, namespace=tracker.namespace)
+        self._backfills.append(backfill)
+        return backfill
+
+    def backfilled(self, backfill: Backfill, pods: Sequence[Pod]) -> list[Notification]:
+        """A page of that list."""
+        found: list[Notification] = []
+        for pod in pods:
+            if backfill.tracker not in {tracker.uid for tracker in self._index.matching(pod)}:
+                continue
+            if pod.uid not in backfill.deleted:
+                found += self._consider(backfill.tracker, pod)
+            elif backfill.deleted[pod.uid] is None:
+                found += self._consider(backfill.tracker, pod)
+                self._ledger.drop_mask(backfill.tracker, pod.uid)
+        return found
+
+    def end_backfill(self, backfill: Backfill) -> None:
+        """The list is complete, or given up."""
+        if backfill in self._backfills:
+            self._backfills.remove(backfill)
+
+    def _consider(self, tracker: str, pod: Pod, *, baseline: bool = False) -> list[Notification]:
+        if self._ledger.mask(tracker, pod.uid) is not None:
+            return []
+        record = self._ledger.tracker(tracker)
+        news = record is not None and not baseline and pod.created >= record.match_since
+        self._ledger.put_mask(tracker, pod.uid, pod.namespace, pod.name, Event.CREATED.bit)
+        self._changed(tracker)
+        if not news:
+            return []
+        notification = Notification(
+            id=notification_id(tracker, pod.uid, Event.CREATED),
+            tracker=tracker,
+            event=Event.CREATED,
+            namespace=pod.namespace,
+            pod=pod.name,
+            pod_uid=pod.uid,
+        )
+        self._ledger.put_pending(notification)
+        return [notification]

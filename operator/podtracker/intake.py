@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the reflector through the engine to the dispatcher: one scope's pods."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from podtracker.dispatch import Dispatcher
+from podtracker.engine import Engine, Relist
+from podtracker.ledger import Ledger
+from podtracker.pods import Pod
+
+HIGH_WATER = 10_000
+"""Occurrences waiting for delivery at which the watch is read no further: memory stays bounded, the API server keeps
+the rest, and a list closes the gap if it does not."""
+_PATIENCE = 0.1
+"""Seconds between looks at whether the outbox has room again."""
+
+
+class Intake:
+    """The reflector's sink."""
+
+    def __init__(
+        self, engine: Engine, dispatcher: Dispatcher, ledger: Ledger, namespace: str | None, baseline: frozenset[str]
+    ) -> None:
+        """Args: baseline: the trackers for whom all that the first list shows is old."""
+        self._engine = engine
+        self._dispatcher = dispatcher
+        self._ledger = ledger
+        self._namespace = namespace
+        self._baseline = baseline
+        self._relist: Relist | None = None
+
+    def begin_list(self) -> None:
+        """A list of the scope begins."""
+        self._relist = self._engine.begin_relist(self._namespace, baseline=self._baseline)
+
+    def listed(self, pods: Sequence[Pod]) -> None:
+        """A page of that list."""
+        if self._relist is not None:
+            self._dispatcher.submit(self._engine.relisted(self._relist, pods))
+
+    def end_list(self) -> None:
+        """The list is complete; from now on everybody's memory is."""
+        if self._relist is not None:
+            self._engine.end_relist(self._relist)
+        self._relist, self._baseline = None, frozenset()
+
+    def changed(self, pod: Pod) -> None:
+        """A pod was added or modified."""
+        self._dispatcher.submit(self._engine.observe(pod))
+
+    def deleted(self, pod: Pod) -> None:
+        """A pod was deleted."""
+        self._engine.remove(pod)
+
+    async def ready(self) -> None:
+        """Let others run, and wait while too much waits."""
+        await asyncio.sleep(0)
+        while self._ledger.waiting >= HIGH_WATER:  # noqa: ASYNC110 - the ledger is plain data, it has no events
+            await asyncio.sleep(_PATIENCE)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lane of one destination: who waits, whose turn it is, and when the next message may go. No IO, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, deque
+
+from podtracker.delivery import Destination, Policy
+from podtracker.errors import DeliveryError, Failure
+from podtracker.ledger import Notification
+from podtracker.messages import how_many_fit
+
+_MAX_DOUBLINGS = 16
+"""Of the backoff; far beyond any ceiling, and far below an overflow."""
+
+
+class Queue:
+    """What waits for one tracker, oldest first."""
+
+    __slots__ = ("attempted", "in_flight", "items", "lane", "namespace", "tracker")
+
+    def __init__(self, tracker: str, namespace: str) -> None:
+        self.tracker = tracker
+        self.namespace = namespace
+        self.items: deque[Notification] = deque()
+        self.lane: Lane | None = None
+        self.in_flight = False
+        self.attempted = 0
+        """Size of the batch whose last attempt may have arrived: it is sent again as it was, under the same ids."""
+
+    def take(self, *, pressed: bool) -> tuple[Notification, ...]:
+        """The next message's notifications; they stay in the queue until settled."""
+        size = self.attempted or (how_many_fit(tuple(self.items)) if pressed else 1)
+        return tuple(self.items[place] for place in range(size))
+
+    def settle(self, count: int) -> None:
+        """The oldest `count` need no delivery any more."""
+        self.attempted = 0
+        for _ in range(min(count, len(self.items))):
+            self.items.popleft()
+
+
+class Lane:
+    """One destination. Times are seconds of any one monotonic clock."""
+
+    def __init__(self, destination: Destination, policy: Policy, now: float) -> None:
+        self.destination = destination
+        self.failing = False
+        self._policy = policy
+        self._ring: OrderedDict[str, OrderedDict[str, Queue]] = OrderedDict()
+        self._failures = 0
+        self._not_before = now
+        self._allowance = float(policy.burst)
+        self._counted_at = now
+
+    # who waits
+
+    def add(self, queue: Queue) -> None:
+        """A tracker reports to here from now on."""
+        queue.lane = self
+        self._ring.setdefault(queue.namespace, OrderedDict())[queue.tracker] = queue
+
+    def remove(self, queue: Queue) -> None:
+        """A tracker reports elsewhere, or nowhere, from now on."""
+        queue.lane = None
+        queues = self._ring[queue.namespace]
+        del queues[queue.tracker]
+        if not queues:
+            del self._ring[queue.namespace]
+
+    @property
+    def used(self) -> bool:
+        """Whether any tracker reports to here."""
+        return bool(self._ring)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The uids of all trackers that report to here."""
+        return tuple(tracker for queues in self._ring.values() for tracker in queues)
+
+    @property
+    def backlog(self) -> int:
+        """Occurrences that wait here."""
+        return sum(len(queue.items) for queues in self._ring.values() for queue in queues.values())
+
+    def has_work(self) -> bool:
+        """Whether anything here waits for its turn."""
+        return any(_ready(queue) for queues in self._ring.values() for queue in queues.values())
+
+    def next_queue(self) -> Queue | None:
+        """The tracker whose turn it is: namespaces in turn, and within one its trackers in turn."""
+        for namespace, queues in self._ring.items():
+            for tracker, queue in queues.items():
+                if _ready(queue):
+                    queues.move_to_end(tracker)
+                    self._ring.move_to_end(namespace)
+                    return queue
+        return None
+
+    # when
+
+    def wait_time(self, now: float) -> float:
+        """Seconds until the next message may go."""
+        missing = 1 - self._refill(now)
+        return max(self._not_before - now, missing / self._policy.rate, 0.0)
+
+    def pressed(self, now: float) -> bool:
+        """Whether more waits than may go at once."""
+        return self.backlog > self._refill(now)
+
+    def spend(self) -> None:
+        """One message goes now."""
+        self._allowance -= 1
+
+    def failed(self, error: DeliveryError, now: float) -> None:
+        """Find when to try again."""
+        self.failing = True
+        if error.failure is Failure.THROTTLED:
+            self._not_before = now + (error.retry_after or self._policy.backoff)
+        elif error.failure is Failure.REFUSED:
+            self._not_before = now + self._policy.blocked_retry
+        else:
+            self._failures += 1
+            doubled = self._policy.backoff * 2 ** min(self._failures - 1, _MAX_DOUBLINGS)
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load, it protects nothing
+            self._not_before = now + min(self._policy.backoff_max, doubled) * jitter
+
+    def recovered(self, now: float) -> None:
+        """It works again, or something changed that may have mended it: try at once."""
+        self.failing = False
+        self._failures = 0
+        self._not_before = now
+
+    def _refill(self, now: float) -> float:
+        earned = (now - self._counted_at) * self._policy.rate
+        self._allowance = min(float(self._policy.burst), self._allowance + earned)
+        self._counted_at = now
+        return self._allowance
+
+
+def _ready(queue: Queue) -> bool:
+    return bool(queue.items) and not queue.in_flight

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings everything in line with the trackers that exist: what is matched, where messages go, what the status says.
+
+Level-triggered: `changed` and `deleted` note what is there, a few workers make it so, failures come back by themselves.
+Matching starts at once, in `changed`; only what needs the network waits for a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from podtracker import api
+from podtracker.api import Tracker, TrackerIdentity
+from podtracker.credentials import TOGETHER, Credentials, Verifier
+from podtracker.delivery import Destination
+from podtracker.dispatch import Dispatcher
+from podtracker.engine import Engine
+from podtracker.errors import CredentialsError, DeliveryError, Failure, InvalidTrackerError, KubeError
+from podtracker.metrics import Metrics
+from podtracker.pods import decode_page
+from podtracker.status import StatusBoard
+from podtracker.verdicts import Verdicts
+from podtracker.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 8
+"""Trackers worked on at once: enough to hide the API server's latency, few enough not to crowd it."""
+PAGE = 500
+"""Pods per page of a backfill."""
+_RETRY = 1.0, 30.0
+"""Seconds: first and longest wait after the API server failed."""
+_RECHECK = 15.0
+"""Seconds until a receiver that could not be asked is asked again."""
+
+
+class PodLister(Protocol):
+    """Where a new tracker's pods are listed."""
+
+    async def list_pods(
+        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+    ) -> bytes:
+        """One page of pods, as JSON; raises KubeError."""
+        ...
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How often things are looked at again, in seconds."""
+
+    secret_refresh: float = 60.0
+    """Between two reads of a Secret: a new token is noticed by then."""
+    blocked_retry: float = 600.0
+    """Between two checks of a token that was refused."""
+
+
+class _Item:
+    """A tracker that exists."""
+
+    def __init__(self, identity: TrackerIdentity) -> None:
+        self.identity = identity
+        self.tracker: Tracker | None = None
+        self.backfill = False
+        self.edited = True
+        """Whether its spec is new since the last look at its credential."""
+        self.suspect = False
+        """Whether its receiver refused it since then."""
+        self.failures = 0
+
+
+class Reconciler:
+    """The trackers' side of the operator."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        board: StatusBoard,
+        verdicts: Verdicts,
+        credentials: Credentials,
+        verifier: Verifier,
+        pods: PodLister,
+        queue: WorkQueue,
+        metrics: Metrics,
+        timing: Timing,
+        watched: Callable[[str], bool],
+    ) -> None:
+        """Args: watched: whether a namespace is one of those that this operator looks at."""
+        self._engine = engine
+        self._dispatcher = dispatcher
+        self._board = board
+        self._verdicts = verdicts
+        self._credentials = credentials
+        self._verifier = verifier
+        self._pods = pods
+        self._queue = queue
+        self._metrics = metrics
+        self._timing = timing
+        self._watched = watched
+        self._items: dict[str, _Item] = {}
+
+    # what is there
+
+    def adopt(self, bodies: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+        """Take the trackers that exist at the start; the first list of pods is theirs, they need none of their own.
+
+        Returns:
+            Their uids.
+        """
+        for body in bodies:
+            self.changed(body)
+        for item in self._items.values():
+            item.backfill = False
+        return frozenset(self._items)
+
+    def changed(self, body: Mapping[str, Any]) -> None:
+        """A tracker is there, perhaps new, perhaps with another spec, perhaps as it was."""
+        identity = api.identify(body)
+        if body["metadata"].get("deletionTimestamp"):
+            self.deleted(identity.uid)
+            return
+        item = self._items.get(identity.uid)
+        if not self._watched(identity.namespace) or (
+            item is not None and identity.generation <= item.identity.generation
+        ):
+            return
+        if item is None:
+            item = self._items[identity.uid] = _Item(identity)
+        item.identity, item.edited = identity, True
+        self._board.adopt(identity, body.get("status") or {})
+        try:
+            item.tracker = api.parse(body)
+        except InvalidTrackerError as error:
+            item.tracker = None
+            self._engine.pause(identity.uid)
+            self._verdicts.invalid(identity.uid, str(error))
+            return
+        item.backfill |= self._engine.track(item.tracker, edited=api.spec_written(body))
+        self._queue.add(identity.uid)
+
+    def deleted(self, uid: str) -> None:
+        """A tracker is gone: nothing more is sent for it, not even what waits."""
+        if self._items.pop(uid, None) is None:
+            return
+        self._queue.discard(uid)
+        self._engine.untrack(uid)
+        self._dispatcher.drop(uid)
+        self._board.forget(uid)
+
+    def refused(self, uid: str) -> None:
+        """The tracker's receiver refused it: the Secret may hold a newer token by now."""
+        item = self._items.get(uid)
+        if item is not None and not item.suspect:
+            item.suspect = True
+            self._queue.add(uid)
+
+    def known(self) -> frozenset[str]:
+        """The uids of all trackers."""
+        return frozenset(self._items)
+
+    # making it so
+
+    async def run(self) -> None:
+        """Work, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.get()
+            try:
+                await self._reconcile(uid)
+            except Exception:
+                # One tracker that trips over a bug of ours must not stop the others.
+                logger.exception("a reconcile failed in a way it should not")
+                self._metrics.reconciles.labels("bug").inc()
+                self._queue.add_after(uid, _RECHECK)
+            finally:
+                self._queue.done(uid)
+
+    async def _reconcile(self, uid: str) -> None:
+        item = self._items.get(uid)
+        if item is None or item.tracker is None:
+            return
+        try:
+            if item.backfill:
+                await self._list_pods(item, item.tracker)
+            await self._connect(item, item.tracker)
+        except KubeError as error:
+            self._metrics.reconciles.labels("error").inc()
+            logger.warning("cannot reconcile", extra=_who(item.identity) | {"error": str(error)})
+            item.failures += 1
+            first, longest = _RETRY
+            wait = min(longest, first * 2 ** min(item.failures - 1, 6)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            self._queue.add_after(uid, error.retry_after or wait)
+        else:
+            self._metrics.reconciles.labels("ok").inc()
+            item.failures = 0
+
+    async def _list_pods(self, item: _Item, tracker: Tracker) -> None:
+        """List the pods of a tracker that came after the watch had passed them."""
+        backfill = self._engine.begin_backfill(tracker)
+        try:
+            token = ""
+            while True:
+                raw = await self._pods.list_pods(
+                    tracker.namespace,
+                    limit=PAGE,
+                    continue_token=token,
+                    field_selector=f"metadata.name={tracker.spec.name}",
+                )
+                page = decode_page(raw)
+                if item.tracker is not tracker:
+                    return
+                self._dispatcher.submit(self._engine.backfilled(backfill, page.items))
+                token = page.metadata.continue_token
+                if not token:
+                    break
+        finally:
+            self._engine.end_backfill(backfill)
+        item.backfill = False
+
+    async def _connect(self, item: _Item, tracker: Tracker) -> None:
+        """Find where the tracker's messages go, and whether they would be taken."""
+        uid, reporter = tracker.uid, tracker.spec.reporter
+        edited, suspect = item.edited, item.suspect
+        item.edited = item.suspect = False
+        doubted = edited or suspect
+        inline = reporter.key is not None
+        self._verdicts.credential(uid, inline=inline)
+        try:
+            token = await self._credentials.token(
+                tracker, max_age=TOGETHER if doubted else self._timing.secret_refresh / 2
+            )
+        except CredentialsError as error:
+            if self._items.get(uid) is item and item.tracker is tracker:
+                self._dispatcher.assign(uid, tracker.namespace, None)
+                self._verdicts.unavailable(uid, error)
+            self._queue.add_after(uid, self._timing.secret_refresh)
+            return
+        destination = Destination(kind=reporter.kind, channel=reporter.channel or "", token=token)
+        problem = await self._verifier.check(destination, max_age=TOGETHER if doubted else self._timing.blocked_retry)
+        if self._items.get(uid) is not item or item.tracker is not tracker:
+            return
+        refused = problem is not None and problem.failure is Failure.REFUSED
+        failing = self._dispatcher.assign(uid, tracker.namespace, None if refused else destination, retry=edited)
+        if problem is not None or not failing:
+            self._verdicts.verified(uid, problem)
+        wait = self._next_look(problem, inline=inline)
+        if wait is not None:
+            self._queue.add_after(uid, wait)
+
+    def _next_look(self, problem: DeliveryError | None, *, inline: bool) -> float | None:
+        """Seconds until this tracker's credential is to be looked at again; None where only an edit could change it."""
+        if problem is None:
+            return None if inline else self._timing.secret_refresh
+        if problem.failure is Failure.REFUSED:
+            return self._timing.blocked_retry if inline else self._timing.secret_refresh
+        return problem.retry_after or _RECHECK
+
+
+def _who(tracker: TrackerIdentity) -> dict[str, str]:
+    return {"namespace": tracker.namespace, "tracker": tracker.name}

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sees every pod of a scope, in order: a paged list, then a watch that resumes where it broke off.
+
+What the API server answers decides how to go on: after an ordinary end or a cut connection the watch resumes from the
+last resourceVersion it has shown; after 410 Gone the list is made again and the engine compares; all else waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from podtracker.errors import KubeError
+from podtracker.metrics import Metrics
+from podtracker.pods import Pod, decode_bookmark, decode_error, decode_event, decode_page, decode_pod
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500
+"""Pods per page: about 4 MB of JSON, decoded in 5 ms."""
+WATCH_TIMEOUT = 300
+"""Seconds after which the API server is asked to end a watch; with jitter, so that many do not end together."""
+SILENCE = 90.0
+"""Seconds without a byte after which a watch is dead: bookmarks come about once a minute."""
+BACKOFF, BACKOFF_MAX = 1.0, 10.0
+"""Seconds between tries while the API server fails."""
+SHORT_WATCH = 1.0
+"""Seconds; a watch that ends sooner did not end by its time, whatever it looks like."""
+TRIES_BEFORE_RELIST = 3
+"""Errors in a row at one resourceVersion before it is given up for a list."""
+
+
+class PodApi(Protocol):
+    """What the reflector asks of the API server; a namespace of None means all."""
+
+    async def list_pods(
+        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+    ) -> bytes:
+        """One page of pods, as JSON.
+
+        Raises:
+            KubeError: gone where the continue token is too old.
+        """
+        ...
+
+    def watch_pods(
+        self, namespace: str | None, *, resource_version: str, timeout: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A watch, as chunks of lines of JSON; `timeout` in seconds is for the server.
+
+        Raises:
+            KubeError: gone where the resourceVersion is too old.
+        """
+        ...
+
+
+class PodSink(Protocol):
+    """Who is told. All calls are synchronous: order is kept because nothing can overtake."""
+
+    def begin_list(self) -> None:
+        """A list of the scope begins; what it does not show by its end does not exist."""
+        ...
+
+    def listed(self, pods: Sequence[Pod]) -> None:
+        """A page of that list."""
+        ...
+
+    def end_list(self) -> None:
+        """The list is complete."""
+        ...
+
+    def changed(self, pod: Pod) -> None:
+        """A pod was added or modified."""
+        ...
+
+    def deleted(self, pod: Pod) -> None:
+        """A pod was deleted."""
+        ...
+
+    async def ready(self) -> None:
+        """Returns once more events may come: back-pressure."""
+        ...
+
+
+class _End(enum.Enum):
+    """Why a watch came to its end."""
+
+    TIMEOUT = "timeout"
+    SILENCE = "silence"
+    GONE = "gone"
+    ERROR = "error"
+    CUT = "cut"
+
+
+class Reflector:
+    """One scope's pods."""
+
+    def __init__(
+        self, api: PodApi, namespace: str | None, sink: PodSink, *, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._sink = sink
+        self._metrics = metrics
+        self._clock = clock
+        self._resource_version = ""
+        self._failures = 0
+        self._heard = clock()
+        self.synced = asyncio.Event()
+        """Set once the first list is complete."""
+        self.events = 0
+        """Watch events of pods seen since the start."""
+
+    def silent_for(self) -> float:
+        """Seconds since anything at all came from the API server."""
+        return self._clock() - self._heard
+
+    async def run(self) -> None:
+        """List and watch, for ever."""
+        cause = "start"
+        while True:
+            if not self._resource_version:
+                if not await self._tried(self._list(cause)):
+                    continue
+                self.synced.set()
+            began = self._clock()
+            end = await self._watch()
+            if end is _End.TIMEOUT and self._clock() - began < SHORT_WATCH:
+                end = _End.CUT
+            self._metrics.watch_ends.labels(end.value).inc()
+            if end is _End.GONE or (end is _End.ERROR and self._failures >= TRIES_BEFORE_RELIST):
+                cause, self._resource_version = end.value, ""
+            if end is not _End.TIMEOUT:
+                await self._pause()
+
+    # listing
+
+    async def _tried(self, listing: Awaitable[None]) -> bool:
+        try:
+            await listing
+        except KubeError as error:
+            self._report("cannot list pods", error)
+            await self._pause(error.retry_after)
+            return False
+        except msgspec.DecodeError as error:
+            self._report("cannot read a list of pods", error)
+            await self._pause()
+            return False
+        return True
+
+    async def _list(self, cause: str) -> None:
+        self._metrics.lists.labels(cause).inc()
+        self._sink.begin_list()
+        token = ""
+        while True:
+            page = decode_page(await self._api.list_pods(self._namespace, limit=PAGE, continue_token=token))
+            self._heard = self._clock()
+            self._sink.listed(page.items)
+            token = page.metadata.continue_token
+            if not token:
+                break
+            await self._sink.ready()
+        self._sink.end_list()
+        self._resource_version = page.metadata.resource_version
+        self._failures = 0
+
+    # watching
+
+    async def _watch(self) -> _End:
+        timeout = int(WATCH_TIMEOUT * random.uniform(0.85, 1.0))  # noqa: S311 - it spreads load, it protects nothing
+        try:
+            async with (
+                asyncio.timeout(timeout + SILENCE),
+                self._api.watch_pods(
+                    self._namespace, resource_version=self._resource_version, timeout=timeout
+                ) as chunks,
+            ):
+                return await self._read(chunks)
+        except TimeoutError:
+            return _End.SILENCE
+        except KubeError as error:
+            self._report("the watch of pods broke", error)
+            return _End.GONE if error.gone else (_End.ERROR if error.status else _End.CUT)
+        except msgspec.DecodeError as error:
+            self._report("cannot read the watch of pods", error)
+            return _End.ERROR
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> _End:
+        lines = _Lines()
+        while True:
+            async with asyncio.timeout(SILENCE):
+                chunk = await anext(chunks, b"")
+            self._heard = self._clock()
+            if not chunk:
+                return _End.TIMEOUT
+            for line in lines.feed(chunk):
+                end = self._handle(line)
+                if end is not None:
+                    return end
+            await self._sink.ready()
+
+    def _handle(self, line: bytes) -> _End | None:
+        event = decode_event(line)
+        if event.type == "BOOKMARK":
+            self._resource_version = decode_bookmark(event.object).metadata.resource_version
+        elif event.type == "ERROR":
+            problem = decode_error(event.object)
+            self._report(
+                "the API server ended the watch of pods", KubeError(problem.code, problem.reason, problem.message)
+            )
+            return _End.GONE if problem.code == 410 else _End.ERROR  # noqa: PLR2004 - the HTTP status itself
+        else:
+            pod = decode_pod(event.object)
+            self.events += 1
+            (self._sink.deleted if event.type == "DELETED" else self._sink.changed)(pod)
+            self._resource_version = pod.metadata.resource_version
+        self._failures = 0
+        return None
+
+    # trouble
+
+    async def _pause(self, retry_after: float | None = None) -> None:
+        self._failures += 1
+        doubled = min(BACKOFF_MAX, BACKOFF * 2 ** min(self._failures - 1, 5))
+        await asyncio.sleep(retry_after or doubled * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads load
+
+    def _report(self, what: str, error: Exception) -> None:
+        logger.warning(
+            what, extra={"namespace": self._namespace or "*", "error": str(error), "failures": self._failures}
+        )
+
+
+class _Lines:
+    """Whole lines out of chunks, however the chunks are cut."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The lines that this chunk completes."""
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        return (line for line in lines if line)

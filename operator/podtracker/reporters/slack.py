@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slack's `chat.postMessage`, on slack_sdk's async client with its own retries off.
+
+The SDK repeats a POST after a connection error, which makes duplicates: retrying is the dispatcher's business. Slack
+answers 200 to failures; what counts is `ok` and `error` in the body (docs.slack.dev, "Web API errors").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from podtracker.delivery import Destination, Message
+from podtracker.errors import DeliveryError, Failure
+from podtracker.redact import Token
+
+logger = logging.getLogger(__name__)
+
+EVENT_TYPE: Final = "pod_tracker"
+"""The `event_type` of the metadata that carries the ids (design.md, "Fixed names")."""
+
+_REFUSED: Final[Mapping[str, str]] = {
+    "invalid_auth": "InvalidAuth",
+    "not_authed": "InvalidAuth",
+    "account_inactive": "InvalidAuth",
+    "token_revoked": "InvalidAuth",
+    "token_expired": "InvalidAuth",
+    "no_permission": "InvalidAuth",
+    "org_login_required": "InvalidAuth",
+    "ekm_access_denied": "InvalidAuth",
+    "team_access_not_granted": "InvalidAuth",
+    "access_denied": "InvalidAuth",
+    "enterprise_is_restricted": "InvalidAuth",
+    "missing_scope": "MissingScope",
+    "not_allowed_token_type": "InvalidAuth",
+    "channel_not_found": "ChannelNotFound",
+    "is_archived": "ChannelNotFound",
+    "not_in_channel": "NotInChannel",
+    "restricted_action": "NotInChannel",
+    "restricted_action_read_only_channel": "NotInChannel",
+}
+"""Slack's errors that only a person can end, with the condition reason of each."""
+
+_UNDELIVERABLE: Final = frozenset(
+    {"msg_too_long", "no_text", "invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large"}
+)
+"""Slack's errors that speak of this one message."""
+
+_TRANSIENT: Final = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "accesslimited"}
+)
+"""Slack's errors that pass by themselves."""
+
+_TOO_MANY: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+_DEFAULT_RETRY_AFTER = 30.0
+"""Seconds, where Slack throttles and does not say for how long; its own headers say 30 as a rule."""
+
+
+class SlackReporter:
+    """Delivers to one Slack, or to a gateway that speaks like it."""
+
+    def __init__(self, base_url: str, *, timeout: float) -> None:
+        """Args: base_url: ends in `/api/`; timeout: seconds for one request, connecting included."""
+        self._base_url = base_url
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def deliver(self, destination: Destination, message: Message) -> None:
+        """Post one message.
+
+        Raises:
+            DeliveryError: Slack has not accepted it, or its answer was lost.
+        """
+        async with self._calling(destination.token) as client:
+            await client.chat_postMessage(
+                channel=destination.channel,
+                text=escape(message.text),
+                metadata={"event_type": EVENT_TYPE, "event_payload": {"ids": list(message.ids)}},
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+
+    async def verify(self, destination: Destination) -> None:
+        """Ask `auth.test`, which needs no scope.
+
+        Raises:
+            DeliveryError: Slack does not take the token, or could not be asked.
+        """
+        async with self._calling(destination.token) as client:
+            await client.auth_test()
+
+    @contextlib.asynccontextmanager
+    async def _calling(self, token: Token) -> AsyncIterator[AsyncWebClient]:
+        value = token.reveal()
+        if not value or not value.isascii() or not value.isprintable():
+            raise DeliveryError(
+                Failure.REFUSED, "InvalidAuth", "the token is empty or has characters that no token has"
+            )
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout)
+        client = AsyncWebClient(
+            token=value, base_url=self._base_url, session=self._session, retry_handlers=[], logger=logger
+        )
+        try:
+            yield client
+        except SlackApiError as error:
+            raise _translated(error.response) from None
+        except TimeoutError:
+            raise DeliveryError(Failure.RETRY, "Unreachable", "Slack did not answer in time") from None
+        except (aiohttp.ClientError, OSError, SlackClientError) as error:
+            raise DeliveryError(Failure.RETRY, "Unreachable", f"cannot reach Slack: {type(error).__name__}") from None
+        except (AttributeError, UnicodeDecodeError):
+            # slack_sdk takes a body that is no JSON object for a dict, see AsyncSlackResponse.validate.
+            raise DeliveryError(Failure.RETRY, "Unreachable", "the answer is not one of Slack's") from None
+
+
+def escape(text: str) -> str:
+    """Slack's three control characters, so that no name can become a link or a mention.
+
+    Source: docs.slack.dev, "Formatting message text", "Escaping text".
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _translated(response: Any) -> DeliveryError:
+    """What an answer of Slack's means; its text is Slack's own code word, never a body."""
+    status: int = getattr(response, "status_code", None) or getattr(response, "status", None) or 0
+    data = getattr(response, "data", None)
+    code = data.get("error") if isinstance(data, dict) else None
+    word = code if isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum() else "unknown"
+    if status == 429 or word in _TOO_MANY:  # noqa: PLR2004 - the HTTP status itself
+        wait = _retry_after(response)
+        return DeliveryError(Failure.THROTTLED, "RateLimited", f"Slack asks to wait {wait:g} s", retry_after=wait)
+    if status >= 500 or word in _TRANSIENT or not isinstance(data, dict):  # noqa: PLR2004 - the HTTP status itself
+        return DeliveryError(Failure.RETRY, "Unreachable", f"Slack answered {status} {word}")
+    if word in _UNDELIVERABLE:
+        return DeliveryError(Failure.UNDELIVERABLE, "Rejected", f"Slack answered {word}")
+    return DeliveryError(Failure.REFUSED, _REFUSED.get(word, "Rejected"), f"Slack answered {word}")
+
+
+def _retry_after(response: Any) -> float:
+    headers = getattr(response, "headers", None) or {}
+    try:
+        return max(0.0, float(headers.get("Retry-After", "")))
+    except ValueError:
+        return _DEFAULT_RETRY_AFTER

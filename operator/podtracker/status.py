@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only writer of trackers' status, and of the Events that tell its changes.
+
+Everybody reports facts to the board; a writer task turns them into at most one write per tracker and interval, and none
+where nothing changed. Changes of a condition are written soon, counters at leisure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from podtracker.api import Condition, PodTrackerStatus, TrackerIdentity, rfc3339
+from podtracker.errors import KubeError
+from podtracker.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+READY = "Ready"
+REPORTER_READY = "ReporterReady"
+CREDENTIALS_SECURE = "CredentialsSecure"
+_ORDER = (READY, REPORTER_READY, CREDENTIALS_SECURE)
+
+ACTIVE, DEGRADED, INVALID = "Active", "Degraded", "Invalid"
+
+_COUNTERS_INTERVAL = 5.0
+"""Seconds between two writes of one tracker for the sake of its counters: at 20 messages/s that is 1 write in 100."""
+_CONDITION_DELAY = 0.2
+"""Seconds that a changed condition waits for others that change with it."""
+_WRITES_PER_SECOND = 25
+"""Of all trackers together; what a thousand trackers cost the API server when the operator starts."""
+_RETRY = 5.0
+"""Seconds until a failed write is tried again."""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """The numbers of a status, read when it is written."""
+
+    pods: int
+    delivered: int
+    pending: int
+    dropped: int
+
+
+class StatusSink(Protocol):
+    """Where status goes."""
+
+    async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
+        """Server-side apply the status of a tracker.
+
+        Raises:
+            KubeError: not_found where the tracker is gone.
+        """
+        ...
+
+
+class _Entry:
+    """What is known of one tracker's state, and what of it has been written."""
+
+    def __init__(self, tracker: TrackerIdentity, now: float) -> None:
+        self.tracker = tracker
+        self.conditions: dict[str, Condition] = {}
+        self.last_delivered: str | None = None
+        self.last_error: str | None = None
+        self.written: PodTrackerStatus | None = None
+        self.due: float | None = None
+        self.written_at = now - _COUNTERS_INTERVAL
+        self.events: list[Condition] = []
+
+
+class StatusBoard:
+    """Facts in, writes out."""
+
+    def __init__(
+        self,
+        *,
+        sink: StatusSink,
+        record: Callable[[TrackerIdentity, Condition], Awaitable[None]],
+        counts: Callable[[str], Counts],
+        gone: Callable[[str], None],
+        metrics: Metrics,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        """Args.
+
+        record: shows a change of a condition as a Kubernetes Event on the tracker; raises KubeError.
+        counts: the numbers of a tracker, by uid.
+        gone: told the uid of a tracker that turned out not to exist any more.
+        clock: monotonic seconds.
+        wall: seconds since 1970, for the times that people read.
+        """
+        self._sink = sink
+        self._record = record
+        self._counts = counts
+        self._gone = gone
+        self._metrics = metrics
+        self._clock = clock
+        self._wall = wall
+        self._entries: dict[str, _Entry] = {}
+        self._wake = asyncio.Event()
+
+    # facts
+
+    def adopt(self, tracker: TrackerIdentity, status: Mapping[str, Any]) -> None:
+        """A tracker is there, with the status that it had; its conditions and times go on from it."""
+        entry = self._entries.get(tracker.uid)
+        if entry is not None:
+            entry.tracker = tracker
+            return
+        entry = self._entries[tracker.uid] = _Entry(tracker, self._clock())
+        with contextlib.suppress(msgspec.ValidationError):
+            known = msgspec.convert(status, PodTrackerStatus)
+            entry.conditions = {condition.type: condition for condition in known.conditions}
+            entry.last_delivered, entry.last_error, entry.written = known.last_delivered, known.last_error, known
+
+    def forget(self, uid: str) -> None:
+        """The tracker is gone."""
+        self._entries.pop(uid, None)
+
+    def condition(self, uid: str, kind: str, status: bool | None, reason: str, message: str) -> None:
+        """Set a condition; None means Unknown."""
+        entry = self._entries.get(uid)
+        if entry is None:
+            return
+        old = entry.conditions.get(kind)
+        word = {True: "True", False: "False", None: "Unknown"}[status]
+        since = old.last_transition_time if old is not None and old.status == word else rfc3339(self._wall())
+        new = Condition(
+            type=kind,
+            status=word,
+            reason=reason,
+            message=message,
+            last_transition_time=since,
+            observed_generation=entry.tracker.generation,
+        )
+        if new == old:
+            return
+        entry.conditions[kind] = new
+        if kind == REPORTER_READY and _worth_an_event(old, new):
+            entry.events.append(new)
+        self._schedule(entry, _CONDITION_DELAY)
+
+    def delivered(self, uid: str) -> None:
+        """A message of this tracker was accepted."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            entry.last_delivered, entry.last_error = rfc3339(self._wall()), None
+            self.touch(uid)
+
+    def failed(self, uid: str, error: str) -> None:
+        """A message of this tracker was not accepted."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            entry.last_error = error
+            self.touch(uid)
+
+    def touch(self, uid: str) -> None:
+        """A number of this tracker may have changed."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            self._schedule(entry, max(0.0, entry.written_at + _COUNTERS_INTERVAL - self._clock()))
+
+    def reporter_condition(self, uid: str) -> Condition | None:
+        """What is known of the tracker's receiver."""
+        entry = self._entries.get(uid)
+        return None if entry is None else entry.conditions.get(REPORTER_READY)
+
+    def words(self) -> dict[str, int]:
+        """How many trackers have which status word."""
+        counted = dict.fromkeys((ACTIVE, DEGRADED, INVALID), 0)
+        for entry in self._entries.values():
+            counted[_word(entry.conditions.get(READY))] += 1
+        return counted
+
+    # writing
+
+    async def run(self) -> None:
+        """Write what is due, for ever."""
+        while True:
+            await self._wait_for_due()
+            for entry in self._due(self._clock()):
+                await self._write(entry)
+                await asyncio.sleep(1 / _WRITES_PER_SECOND)
+
+    async def flush(self) -> None:
+        """Write all that changed, now; for the end."""
+        for entry in self._due(float("inf")):
+            await self._write(entry)
+
+    def _schedule(self, entry: _Entry, delay: float) -> None:
+        due = self._clock() + delay
+        if entry.due is None or due < entry.due:
+            entry.due = due
+            self._wake.set()
+
+    def _due(self, now: float) -> list[_Entry]:
+        return [entry for entry in self._entries.values() if entry.due is not None and entry.due <= now]
+
+    async def _wait_for_due(self) -> None:
+        while True:
+            self._wake.clear()
+            dues = [entry.due for entry in self._entries.values() if entry.due is not None]
+            wait = min(dues) - self._clock() if dues else None
+            if wait is not None and wait <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+
+    async def _write(self, entry: _Entry) -> None:
+        entry.due = None
+        status = self._status(entry)
+        events, entry.events = entry.events, []
+        uid = entry.tracker.uid
+        if status != entry.written and not await self._apply(entry, status):
+            entry.events = events + entry.events
+            return
+        for condition in events:
+            await self._tell(entry.tracker, condition)
+        if self._entries.get(uid) is entry and self._status(entry) != entry.written:
+            self.touch(uid)
+
+    async def _apply(self, entry: _Entry, status: PodTrackerStatus) -> bool:
+        tracker = entry.tracker
+        outcome = "written"
+        try:
+            await self._sink.apply_status(tracker.namespace, tracker.name, tracker.uid, msgspec.to_builtins(status))
+        except KubeError as error:
+            outcome = "gone" if error.not_found else "failed"
+            if error.not_found:
+                self._gone(tracker.uid)
+            else:
+                logger.warning("cannot write status", extra=_who(tracker) | {"error": str(error)})
+                self._schedule(entry, error.retry_after or _RETRY)
+            return False
+        finally:
+            self._metrics.status_writes.labels(outcome).inc()
+        entry.written, entry.written_at = status, self._clock()
+        return True
+
+    async def _tell(self, tracker: TrackerIdentity, condition: Condition) -> None:
+        try:
+            await self._record(tracker, condition)
+        except KubeError as error:
+            logger.warning("cannot record an Event", extra=_who(tracker) | {"error": str(error)})
+
+    def _status(self, entry: _Entry) -> PodTrackerStatus:
+        counts = self._counts(entry.tracker.uid)
+        return PodTrackerStatus(
+            observed_generation=entry.tracker.generation,
+            status=_word(entry.conditions.get(READY)),
+            pod_count=counts.pods,
+            delivered=counts.delivered,
+            pending=counts.pending,
+            dropped=counts.dropped,
+            last_delivered=entry.last_delivered,
+            last_error=entry.last_error,
+            conditions=tuple(entry.conditions[kind] for kind in _ORDER if kind in entry.conditions),
+        )
+
+
+def _word(ready: Condition | None) -> str:
+    if ready is None or ready.status != "False":
+        return ACTIVE
+    return INVALID if ready.reason == "InvalidSpec" else DEGRADED
+
+
+def _worth_an_event(old: Condition | None, new: Condition) -> bool:
+    """Going from good to bad or back, or from one trouble to another; not from one good word to another."""
+    if new.status == "Unknown":
+        return False
+    return old is None or old.status != new.status or (new.status == "False" and old.reason != new.reason)
+
+
+def _who(tracker: TrackerIdentity) -> dict[str, str]:
+    return {"namespace": tracker.namespace, "tracker": tracker.name}

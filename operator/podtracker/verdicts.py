@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts what was found about a tracker into its conditions; the one place that words them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from podtracker.errors import CredentialsError, DeliveryError, Failure
+from podtracker.ledger import Notification
+from podtracker.status import CREDENTIALS_SECURE, READY, REPORTER_READY, StatusBoard
+
+_ADVICE = {
+    "InvalidAuth": "put a working bot token into the Secret (or the tracker); it is read again by itself",
+    "ChannelNotFound": "set spec.reporter.channel to the channel's ID; in a private channel, invite the bot first",
+    "NotInChannel": "invite the bot: /invite @BOT in the channel",
+    "MissingScope": "give the Slack app the scope chat:write and install it again",
+}
+
+
+class Verdicts:
+    """Also the dispatcher's listener: how deliveries end says whether a receiver works."""
+
+    def __init__(self, board: StatusBoard, *, recheck: Callable[[str], None]) -> None:
+        """Args: recheck: called with a tracker's uid when its credential should be read again soon."""
+        self._board = board
+        self._recheck = recheck
+
+    # from reconciling
+
+    def invalid(self, uid: str, problem: str) -> None:
+        """The spec cannot be understood."""
+        self._board.condition(uid, READY, False, "InvalidSpec", problem)
+
+    def credential(self, uid: str, *, inline: bool) -> None:
+        """Where the token comes from."""
+        if inline:
+            message = (
+                "the token stands in the tracker, where everybody who may read trackers may read it; use keySecretRef"
+            )
+            self._board.condition(uid, CREDENTIALS_SECURE, False, "InlineKey", message)
+        else:
+            self._board.condition(uid, CREDENTIALS_SECURE, True, "SecretRef", "the token comes from a Secret")
+
+    def unavailable(self, uid: str, error: CredentialsError) -> None:
+        """There is no token to send with."""
+        self._reporter(uid, False, error.reason, error.message)
+
+    def checking(self, uid: str) -> None:
+        """Nothing is known of this receiver yet."""
+        self._reporter(uid, None, "Checking", "the token has not been checked yet")
+
+    def verified(self, uid: str, error: DeliveryError | None) -> None:
+        """The receiver was asked whether it takes the token."""
+        if error is not None:
+            self._reporter(uid, False, error.reason, _advised(error))
+            self._board.failed(uid, f"{error.reason}: {error.message}")
+            return
+        known = self._board.reporter_condition(uid)
+        if known is None or known.status != "True":
+            self._reporter(uid, True, "TokenAccepted", "the receiver accepts the token")
+
+    # from delivering
+
+    def delivered(self, trackers: Sequence[str], settled: Sequence[Notification]) -> None:
+        """The receiver has these."""
+        for uid in trackers:
+            self._reporter(uid, True, "Delivered", "the last message was accepted")
+        for uid in {notification.tracker for notification in settled}:
+            self._board.delivered(uid)
+
+    def failed(self, trackers: Sequence[str], error: DeliveryError) -> None:
+        """An attempt failed."""
+        for uid in trackers:
+            self._board.failed(uid, f"{error.reason}: {error.message}")
+            if error.failure is Failure.UNDELIVERABLE:
+                continue
+            self._reporter(uid, False, error.reason, _advised(error))
+            if error.failure is Failure.REFUSED:
+                self._recheck(uid)
+
+    def _reporter(self, uid: str, status: bool | None, reason: str, message: str) -> None:
+        self._board.condition(uid, REPORTER_READY, status, reason, message)
+        if status:
+            self._board.condition(uid, READY, True, "Active", "pods are watched and messages are accepted")
+        else:
+            self._board.condition(uid, READY, status, reason, message)
+
+
+def _advised(error: DeliveryError) -> str:
+    advice = _ADVICE.get(error.reason)
+    return f"{error.message}; {advice}" if advice else error.message

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts `config/` on a cluster the way an administrator would, and fetches the operator's credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from devcluster.local import LocalCluster
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+CONFIG: Final = REPOSITORY / "config"
+
+OPERATOR_NAMESPACE: Final = "pod-tracker-system"
+OPERATOR_ACCOUNT: Final = "pod-tracker-controller-manager"
+OPERATOR_ROLE: Final = "pod-tracker-manager-role"
+
+_TOKEN_LIFE: Final = "3h"  # noqa: S105 - how long one lives
+
+
+def install(cluster: LocalCluster) -> None:
+    """Apply the CRD and the operator's rights."""
+    install_crd(cluster)
+    install_rights(cluster)
+
+
+def install_crd(cluster: LocalCluster) -> None:
+    """Apply the CRD and wait until the API server serves it."""
+    cluster.kubectl("apply", "--server-side", "-f", str(CONFIG / "crd" / "bases"))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CONFIG / "crd" / "bases"))
+
+
+def install_rights(cluster: LocalCluster) -> None:
+    """Make the operator's namespace and apply its ServiceAccount, role and binding."""
+    cluster.kubectl("create", "namespace", OPERATOR_NAMESPACE)
+    cluster.kubectl("apply", "--server-side", "-k", str(CONFIG / "rbac"))
+
+
+def operator_kubeconfig(cluster: LocalCluster, path: Path, *, account: str = OPERATOR_ACCOUNT) -> Path:
+    """Write a kubeconfig to `path` with a token of a ServiceAccount of the operator's namespace; return `path`."""
+    done = cluster.kubectl("create", "token", account, f"--namespace={OPERATOR_NAMESPACE}", f"--duration={_TOKEN_LIFE}")
+    return cluster.kubeconfig_for_token(path, done.stdout.strip())
