@@ -44,8 +44,8 @@ HEAL_INTERVAL = 300.0
 """Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf.md §2)."""
 START_PATIENCE = 60.0
 """Seconds in which the API server must answer at the start."""
-KOPF_PATIENCE = 10.0
-"""Seconds that kopf has to end."""
+END_PATIENCE = 6.0
+"""Seconds for the last status and for kopf to end: with DRAIN_TIMEOUT it stays below Kubernetes' grace of 30 s."""
 
 
 class CrdMissingError(PodTrackerError):
@@ -242,18 +242,18 @@ class App:
         self._catch_signals()
 
     async def _wind_down(self, tasks: list[asyncio.Task[None]], kopf: asyncio.Task[None]) -> None:
-        """No more pods, then no more messages, then no more status."""
+        """No more pods, then no more messages, then no more status; all within DRAIN_TIMEOUT and END_PATIENCE."""
         logger.info("stopping", extra={"waiting": self._ledger.waiting})
         await _cancelled([task for task in tasks if task.get_name() != "status"])
         self._queue.close()
         left = await self._dispatcher.drain(self._settings.drain_timeout)
         await self._dispatcher.close()
         await _cancelled(tasks)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KOPF_PATIENCE):
-                await self._board.flush()
+        # kopf cancels whatever was started after itself once it ends, so it is let go only now.
         self._stop_kopf.set()
-        await asyncio.wait([kopf], timeout=KOPF_PATIENCE)
+        flush = asyncio.create_task(self._board.flush(), name="flush")
+        await asyncio.wait([kopf, flush], timeout=END_PATIENCE)
+        flush.cancel()
         logger.info("stopped", extra={"undelivered": left})
 
     # looking at it

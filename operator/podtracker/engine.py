@@ -7,6 +7,7 @@ facts: its creationTimestamp against the tracker's `match_since`, and the ledger
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -17,16 +18,21 @@ from podtracker.matching import TrackerIndex
 from podtracker.pods import Pod
 
 
-class Backfill(msgspec.Struct):
-    """One list of a tracker's pods that is under way, for a tracker that came after the watch had begun.
-
-    The list and the watch are two views of the same pods; deletions that the watch shows while the list travels are
-    kept here, so that a pod which the list still has neither is told twice nor comes back to life in the ledger.
-    """
+class Backfill(msgspec.Struct, frozen=True):
+    """One list of a tracker's pods that is under way, for a tracker that came after the watch had begun."""
 
     tracker: str
-    namespace: str
-    deleted: dict[str, int | None] = msgspec.field(default_factory=dict)
+
+
+class _Departed(msgspec.Struct):
+    """A pod that the watch showed to go, and the trackers that need not be told of it."""
+
+    pod: Pod
+    told: set[str]
+
+
+REMEMBERED_DEPARTED = 1000
+"""Pods that are remembered after they went, when no backfill is under way; see `Engine._departed`."""
 
 
 class Relist(msgspec.Struct):
@@ -46,6 +52,10 @@ class Engine:
         self._ledger = ledger
         self._changed = changed
         self._backfills: list[Backfill] = []
+        self._departed: OrderedDict[str, _Departed] = OrderedDict()
+        """The pods that went last. A backfill and the watch are two views of the same pods: one that the list still has
+        must neither be told twice nor come back to life, and one that was made and deleted before its tracker became
+        known is news all the same."""
 
     # trackers
 
@@ -98,9 +108,9 @@ class Engine:
         held = self._ledger.forget_pod(pod.uid)
         for uid in held:
             self._changed(uid)
-        for backfill in self._backfills:
-            if backfill.namespace == pod.namespace:
-                backfill.deleted[pod.uid] = held.get(backfill.tracker)
+        self._departed[pod.uid] = _Departed(pod=pod, told=set(held))
+        while len(self._departed) > REMEMBERED_DEPARTED and not self._backfills:
+            self._departed.popitem(last=False)
 
     # whole lists
 
@@ -128,29 +138,48 @@ class Engine:
             for tracker in self._ledger.forget_pod(pod_uid):
                 self._changed(tracker)
 
-    def begin_backfill(self, tracker: Tracker) -> Backfill:
-        """A list for one new tracker begins; call before it is asked for."""
-        backfill = Backfill(tracker=tracker.uid, namespace=tracker.namespace)
+    def begin_backfill(self, tracker: Tracker) -> tuple[Backfill, list[Notification]]:
+        """A list for one new tracker begins; call before it is asked for.
+
+        Returns:
+            The backfill, and what is news of pods that the list cannot show any more.
+        """
+        backfill = Backfill(tracker=tracker.uid)
         self._backfills.append(backfill)
-        return backfill
+        found: list[Notification] = []
+        for gone in self._departed.values():
+            if self._means(tracker.uid, gone.pod):
+                found += self._consider_departed(tracker.uid, gone)
+        return backfill, found
 
     def backfilled(self, backfill: Backfill, pods: Sequence[Pod]) -> list[Notification]:
         """A page of that list."""
         found: list[Notification] = []
         for pod in pods:
-            if backfill.tracker not in {tracker.uid for tracker in self._index.matching(pod)}:
+            if not self._means(backfill.tracker, pod):
                 continue
-            if pod.uid not in backfill.deleted:
+            gone = self._departed.get(pod.uid)
+            if gone is None:
                 found += self._consider(backfill.tracker, pod)
-            elif backfill.deleted[pod.uid] is None:
-                found += self._consider(backfill.tracker, pod)
-                self._ledger.drop_mask(backfill.tracker, pod.uid)
+            else:
+                found += self._consider_departed(backfill.tracker, gone)
         return found
 
     def end_backfill(self, backfill: Backfill) -> None:
         """The list is complete, or given up."""
         if backfill in self._backfills:
             self._backfills.remove(backfill)
+
+    def _means(self, tracker: str, pod: Pod) -> bool:
+        return any(candidate.uid == tracker for candidate in self._index.matching(pod))
+
+    def _consider_departed(self, tracker: str, gone: _Departed) -> list[Notification]:
+        if tracker in gone.told:
+            return []
+        gone.told.add(tracker)
+        found = self._consider(tracker, gone.pod)
+        self._ledger.drop_mask(tracker, gone.pod.uid)
+        return found
 
     def _consider(self, tracker: str, pod: Pod, *, baseline: bool = False) -> list[Notification]:
         if self._ledger.mask(tracker, pod.uid) is not None:

@@ -206,7 +206,8 @@ class Reconciler:
 
     async def _list_pods(self, item: _Item, tracker: Tracker) -> None:
         """List the pods of a tracker that came after the watch had passed them."""
-        backfill = self._engine.begin_backfill(tracker)
+        backfill, departed = self._engine.begin_backfill(tracker)
+        self._dispatcher.submit(departed)
         try:
             token = ""
             while True:

@@ -34,6 +34,8 @@ _CONDITION_DELAY = 0.2
 """Seconds that a changed condition waits for others that change with it."""
 _WRITES_PER_SECOND = 25
 """Of all trackers together; what a thousand trackers cost the API server when the operator starts."""
+_FLUSHED_AT_ONCE = 16
+"""Writes at the same time when the process ends and has seconds left."""
 _RETRY = 5.0
 """Seconds until a failed write is tried again."""
 
@@ -190,8 +192,9 @@ class StatusBoard:
 
     async def flush(self) -> None:
         """Write all that changed, now; for the end."""
-        for entry in self._due(float("inf")):
-            await self._write(entry)
+        due = self._due(float("inf"))
+        for start in range(0, len(due), _FLUSHED_AT_ONCE):
+            await asyncio.gather(*(self._write(entry) for entry in due[start : start + _FLUSHED_AT_ONCE]))
 
     def _schedule(self, entry: _Entry, delay: float) -> None:
         due = self._clock() + delay

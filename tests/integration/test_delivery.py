@@ -21,6 +21,7 @@ from fakeslack.server import FakeSlack
 from support.manifests import CHANNEL, OTHER_CHANNEL
 from support.process import free_port
 from support.scene import Scene
+from support.waiting import eventually
 
 TRANSIENT: dict[str, Outcome] = {
     "internal_error": ApiError("internal_error"),
@@ -135,11 +136,13 @@ async def test_burst_becomes_a_digest(scene: Scene, slack: FakeSlack) -> None:
     await scene.operate(SLACK_RATE="1", SLACK_BURST="1")
     slack.script(RateLimited(retry_after=1))
     await scene.track()
+    await scene.handled()
     for _ in range(5):
         await scene.run("nginx")
         await scene.remove("nginx")
 
-    await scene.counted(delivered=5, pending=0)
+    await eventually(lambda: len(scene.occurrences()) >= 5, what="five occurrences")
+    await scene.fence()
     assert len(scene.occurrences()) == 5
     assert len(set(scene.occurrences())) == 5
     assert len(scene.messages()) < 5

@@ -35,7 +35,7 @@ def _deny_scope(slack: FakeSlack) -> None:
 async def test_refused_channel(scene: Scene, slack: FakeSlack, deny: Callable[[FakeSlack], None], reason: str) -> None:
     """One try, a condition that stays, no hammering; a new channel in the spec and the message arrives, once."""
     deny(slack)
-    await scene.operate()
+    operator = await scene.operate()
     await scene.track()
     await scene.run("nginx")
     condition = await scene.condition("ReporterReady", "False", reason)
@@ -52,10 +52,11 @@ async def test_refused_channel(scene: Scene, slack: FakeSlack, deny: Callable[[F
     await scene.fence(channel=OTHER_CHANNEL)
     assert len(scene.posts(CHANNEL)) == 1
     await scene.condition("ReporterReady", "False", reason)
-    assert (await scene.counted(pending=2, delivered=0))["lastError"]
+    await scene.waiting(operator, 2)
+    assert reason in (await scene.status())["lastError"]
 
     await scene.edit({"reporter": {"channel": OTHER_CHANNEL}})
-    await scene.counted(pending=0, delivered=2)
+    await scene.waiting(operator, 0)
     await scene.condition("ReporterReady", "True", "Delivered")
     await scene.fence(channel=OTHER_CHANNEL)
     assert len(set(scene.occurrences())) == len(scene.occurrences()) == 2
@@ -99,11 +100,11 @@ async def test_bad_token_shows_without_any_pod(scene: Scene, slack: FakeSlack, *
         slack.tokens.add(bad)
         slack.revoked.add(bad)
     await scene.put_secret(token=bad)
-    await scene.operate()
+    operator = await scene.operate()
     await scene.track()
     await scene.condition("ReporterReady", "False", "InvalidAuth", timeout=5)
     await scene.run("nginx")
-    await scene.counted(pending=1)
+    await scene.waiting(operator, 1)
     await scene.secret_reads()
     assert scene.posts() == []
     assert len([request for request in slack.requests if request.method == "auth.test"]) == 1

@@ -15,6 +15,9 @@ OTHER_CHANNEL: Final = "C0OTHER0001"
 REPORTER_SECRET: Final = "pod-tracker-reporter"  # noqa: S105 - a name
 """The one Secret that the operator may read in every namespace."""
 
+OTHER_SECRET: Final = "team-slack"  # noqa: S105 - a name
+"""A Secret that the operator may not read until its namespace allows it."""
+
 
 def make_tracker(
     name: str = "pod-tracker",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.evidence import Evidence
@@ -18,11 +19,11 @@ class Operators:
         self._evidence = evidence
         self._made: list[Operator] = []
 
-    def prepare(self, **env: str) -> Operator:
-        """Return an operator with these settings over `FAST`, not started yet."""
+    def prepare(self, *, flags: Sequence[str] = (), **env: str) -> Operator:
+        """Return an operator with these settings over `FAST`, not started yet; `flags` go on its command line."""
         log = self._evidence.new_file("operator.log")
         log.touch()
-        operator = Operator({**FAST, "KUBECONFIG": str(self._kubeconfig), **env}, log)
+        operator = Operator({**FAST, "KUBECONFIG": str(self._kubeconfig), **env}, log, flags=flags)
         self._made.append(operator)
         return operator
 

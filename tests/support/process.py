@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +46,12 @@ _LOG_TAIL: Final = 4000
 class Operator:
     """One operator process, and the next one with the same settings after `restart`."""
 
-    def __init__(self, env: Mapping[str, str], log: Path, *, command: tuple[str, ...] = ("run",)) -> None:
-        """Prepare `python -m podtracker COMMAND`; settings not in `env` keep their defaults, but ports are free ones."""
+    def __init__(self, env: Mapping[str, str], log: Path, *, flags: Sequence[str] = ()) -> None:
+        """Prepare `podtracker run`; settings not in `env` keep their defaults, but ports are free ones."""
         self.health_port = free_port()
         self.metrics_port = free_port()
         self.log = log
-        self._command = [sys.executable, "-m", "podtracker", *command]
+        self._command = [*self.command("run"), *flags]
         self._env = {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
             "HEALTH_PROBE_BIND_ADDRESS": f"127.0.0.1:{self.health_port}",
@@ -59,6 +59,11 @@ class Operator:
             **env,
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        """Return the command line of one of the program's commands."""
+        return [sys.executable, "-m", "podtracker", *words]
 
     @property
     def running(self) -> bool:
@@ -99,9 +104,9 @@ class Operator:
             await asyncio.sleep(POLL)
         return process.returncode
 
-    def terminate(self) -> None:
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end, as Kubernetes does."""
-        self._require().send_signal(signal.SIGTERM)
+        self._require().send_signal(number)
 
     async def stop(self) -> None:
         """Ask it to end; it must do so with status 0, and not much later than its drain timeout."""

@@ -124,6 +124,14 @@ class Scene:
 
         return await eventually(found, what=f"the numbers {numbers}")
 
+    async def waiting(self, operator: Operator, count: int) -> None:
+        """Wait until so many occurrences wait for delivery; sooner known than from a status."""
+
+        async def found() -> bool:
+            return await operator.metric("pod_tracker_pending") == count
+
+        await eventually(found, what=f"{count} occurrences to wait")
+
     async def secret_reads(self, times: int = 2) -> None:
         """Wait until an operator has asked for a Secret of this namespace `times` more: its clockwork went round."""
         log = self.cluster.audit_log

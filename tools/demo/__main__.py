@@ -67,8 +67,8 @@ async def _until_stopped(play: Play, console: Console) -> bool:
     performance = asyncio.create_task(play.run())
 
     def stop() -> None:
-        console.say("Cleaning up")
         performance.cancel()
+        console.say("Cleaning up")
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:

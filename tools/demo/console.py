@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TextIO
 
 PATIENCE: Final = 5.0
@@ -61,8 +61,10 @@ class Console:
             self.say(f"… still: {what} ({self._clock() - begin:.0f} s)")
 
     def _write(self, text: str) -> None:
-        self._out.write(f"{redact(text, self._secret)}\n")
-        self._out.flush()
+        # A terminal that was closed, or a pipe that nobody reads any more, must not keep the demo from cleaning up.
+        with suppress(OSError):
+            self._out.write(f"{redact(text, self._secret)}\n")
+            self._out.flush()
 
 
 def redact(text: str, secret: str) -> str:

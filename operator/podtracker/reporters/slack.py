@@ -138,11 +138,13 @@ def _translated(response: Any) -> DeliveryError:
     status: int = getattr(response, "status_code", None) or getattr(response, "status", None) or 0
     data = getattr(response, "data", None)
     code = data.get("error") if isinstance(data, dict) else None
-    word = code if isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum() else "unknown"
+    word = code if isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum() else ""
     if status == 429 or word in _TOO_MANY:  # noqa: PLR2004 - the HTTP status itself
         wait = _retry_after(response)
         return DeliveryError(Failure.THROTTLED, "RateLimited", f"Slack asks to wait {wait:g} s", retry_after=wait)
-    if status >= 500 or word in _TRANSIENT or not isinstance(data, dict):  # noqa: PLR2004 - the HTTP status itself
+    if not word:
+        return DeliveryError(Failure.RETRY, "Unreachable", f"the answer is not one of Slack's (HTTP status {status})")
+    if status >= 500 or word in _TRANSIENT:  # noqa: PLR2004 - the HTTP status itself
         return DeliveryError(Failure.RETRY, "Unreachable", f"Slack answered {status} {word}")
     if word in _UNDELIVERABLE:
         return DeliveryError(Failure.UNDELIVERABLE, "Rejected", f"Slack answered {word}")
