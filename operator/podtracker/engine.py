@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from podtracker.api import Tracker
-from podtracker.ledger import Event, Ledger, Notification, TrackerRecord, notification_id
+from podtracker.ledger import Event, Ledger, Notification, TrackerRecord
 from podtracker.matching import TrackerIndex
 from podtracker.pods import Pod
 
@@ -75,10 +75,16 @@ class Engine:
         known = self._index.get(tracker.uid) is not None
         self._index.put(tracker)
         if record is None:
-            self._ledger.put_tracker(tracker.uid, TrackerRecord(selector=selector, match_since=tracker.created))
+            self._ledger.put_tracker(
+                tracker.uid,
+                TrackerRecord(namespace=tracker.namespace, selector=selector, match_since=tracker.created),
+            )
         elif record.selector != selector:
             self._ledger.drop_masks(tracker.uid)
-            record.selector, record.match_since = selector, max(edited, tracker.created)
+            self._ledger.put_tracker(
+                tracker.uid,
+                msgspec.structs.replace(record, selector=selector, match_since=max(edited, tracker.created)),
+            )
         else:
             return not known
         self._changed(tracker.uid)
@@ -190,13 +196,5 @@ class Engine:
         self._changed(tracker)
         if not news:
             return []
-        notification = Notification(
-            id=notification_id(tracker, pod.uid, Event.CREATED),
-            tracker=tracker,
-            event=Event.CREATED,
-            namespace=pod.namespace,
-            pod=pod.name,
-            pod_uid=pod.uid,
-        )
-        self._ledger.put_pending(notification)
-        return [notification]
+        found = self._ledger.found(tracker, Event.CREATED, namespace=pod.namespace, pod=pod.name, pod_uid=pod.uid)
+        return [] if found is None else [found]

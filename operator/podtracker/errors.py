@@ -46,6 +46,11 @@ class KubeError(PodTrackerError):
         return self.status == 404  # noqa: PLR2004 - the HTTP status itself
 
     @property
+    def conflict(self) -> bool:
+        """Whether the object is not at the version that the request named (409)."""
+        return self.status == 409  # noqa: PLR2004 - the HTTP status itself
+
+    @property
     def forbidden(self) -> bool:
         """Whether the operator's ServiceAccount may not do this (403)."""
         return self.status == 403  # noqa: PLR2004 - the HTTP status itself

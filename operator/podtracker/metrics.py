@@ -57,6 +57,17 @@ class Metrics:
         self.status_writes = Counter(
             "pod_tracker_status_writes", "Writes of tracker status, by outcome.", ("outcome",), registry=own
         )
+        self.checkpoint_writes = Counter(
+            "pod_tracker_checkpoint_writes", "Writes of the ledger, by object and outcome.", ("object", "outcome"), registry=own
+        )
+        self.checkpoint_seconds = Histogram("pod_tracker_checkpoint_seconds", "Duration of one commit.", registry=own)
+        self.gaps = Counter("pod_tracker_gaps", "Times that pods may have come and gone unseen.", registry=own)
+        self.readbacks = Counter(
+            "pod_tracker_readbacks", "Looks whether a message had arrived, by outcome.", ("outcome",), registry=own
+        )
+        self.takeover_seconds = Gauge(
+            "pod_tracker_takeover_seconds", "Time from asking for the lead to having it.", registry=own
+        )
         self.api_requests = Counter(
             "pod_tracker_api_requests",
             "Requests to the API server, by method and status.",
