@@ -9,6 +9,7 @@ on, and must never print a token back.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -29,6 +30,9 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 DEFAULT_SECRET_KEY: Final = "token"  # noqa: S105 - the name of a key in a Secret, not its value
 """The key of the referenced Secret that holds a Slack token, where the tracker names none."""
+
+_QUOTED: Final = re.compile(r"value '.*?'(?= - at|$)", re.DOTALL)
+"""Where msgspec repeats a value that it refuses; it could be a token in the wrong field."""
 
 MAX_NAME: Final = 253
 """Characters; Kubernetes' own limit for the names of pods and Secrets."""
@@ -321,7 +325,7 @@ def parse(body: Mapping[str, Any]) -> Tracker:
     try:
         spec = msgspec.convert(body.get("spec"), PodTrackerSpec, dec_hook=_decode_token)
     except msgspec.ValidationError as error:
-        raise InvalidTrackerError(f"spec: {error}") from None
+        raise InvalidTrackerError(f"spec: {_QUOTED.sub('value', str(error))}") from None
     problem = _problem(spec)
     if problem:
         raise InvalidTrackerError(problem)

@@ -8,8 +8,8 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from podtracker import handlers, web
 from podtracker.checkpoint import MemoryCheckpoint
@@ -32,6 +32,8 @@ from podtracker.settings import Settings
 from podtracker.status import Counts, StatusBoard
 from podtracker.verdicts import Verdicts
 from podtracker.workqueue import WorkQueue
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class App:
             metrics=metrics,
             timing=Timing(secret_refresh=settings.secret_refresh, blocked_retry=settings.blocked_retry),
             watched=lambda namespace: not settings.watch_namespaces or namespace in settings.watch_namespaces,
+            clock=self._clock,
         )
         self._reflectors: list[Reflector] = []
         self._stop_kopf, self._kopf_ready = asyncio.Event(), asyncio.Event()
@@ -130,7 +133,10 @@ class App:
             await stack.enter_async_context(web.serving(self._health(), self._settings.health_address))
             await stack.enter_async_context(web.serving(web.metrics_app(self._metrics), self._settings.metrics_address))
             self._catch_signals()
-            baseline = self._reconciler.adopt(await self._list_trackers())
+            trackers = await self._unless_stopped(self._list_trackers())
+            if trackers is None:
+                return
+            baseline = self._reconciler.adopt(trackers)
             if await self._checkpoint.restore():
                 baseline = frozenset()
             stack.push_async_callback(self._dispatcher.close)
@@ -158,7 +164,7 @@ class App:
                         raise CrdMissingError(
                             "the PodTracker CRD is not installed; install it: kubectl apply --server-side -k config/crd"
                         ) from error
-                    if self._clock() > deadline or self._stopping.is_set():
+                    if self._clock() > deadline:
                         raise
                     logger.warning(
                         "cannot list trackers yet", extra={"namespace": namespace or "*", "error": str(error)}
@@ -193,6 +199,15 @@ class App:
             await handlers.run(registry, self._settings.watch_namespaces, stop=self._stop_kopf, ready=self._kopf_ready)
         finally:
             ready.cancel()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What the work gives, or None where the end was asked for first."""
+        task, stopping = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            await _cancelled([task, stopping])
 
     # running
 
@@ -300,7 +315,7 @@ class App:
         metrics.counter("pod_tracker_candidates", "Trackers looked at for pods.", lambda: self._index.looked_at)
 
 
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

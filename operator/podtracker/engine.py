@@ -25,9 +25,10 @@ class Backfill(msgspec.Struct, frozen=True):
 
 
 class _Departed(msgspec.Struct):
-    """A pod that the watch showed to go, and the trackers that need not be told of it."""
+    """A pod that went, and the trackers that need not be told of it."""
 
-    pod: Pod
+    pod: Pod | None
+    """None where only a list's silence told that it went."""
     told: set[str]
 
 
@@ -111,10 +112,13 @@ class Engine:
 
     def remove(self, pod: Pod) -> None:
         """The pod is gone."""
-        held = self._ledger.forget_pod(pod.uid)
-        for uid in held:
-            self._changed(uid)
-        self._departed[pod.uid] = _Departed(pod=pod, told=set(held))
+        self._depart(pod.uid, pod)
+
+    def _depart(self, uid: str, pod: Pod | None) -> None:
+        held = self._ledger.forget_pod(uid)
+        for tracker in held:
+            self._changed(tracker)
+        self._departed[uid] = _Departed(pod=pod, told=set(held))
         while len(self._departed) > REMEMBERED_DEPARTED and not self._backfills:
             self._departed.popitem(last=False)
 
@@ -141,8 +145,7 @@ class Engine:
     def end_relist(self, relist: Relist) -> None:
         """The list is complete: pods that it lacks were deleted while nobody looked."""
         for pod_uid in relist.unseen:
-            for tracker in self._ledger.forget_pod(pod_uid):
-                self._changed(tracker)
+            self._depart(pod_uid, None)
 
     def begin_backfill(self, tracker: Tracker) -> tuple[Backfill, list[Notification]]:
         """A list for one new tracker begins; call before it is asked for.
@@ -154,8 +157,8 @@ class Engine:
         self._backfills.append(backfill)
         found: list[Notification] = []
         for gone in self._departed.values():
-            if self._means(tracker.uid, gone.pod):
-                found += self._consider_departed(tracker.uid, gone)
+            if gone.pod is not None and self._means(tracker.uid, gone.pod):
+                found += self._consider_departed(tracker.uid, gone, gone.pod)
         return backfill, found
 
     def backfilled(self, backfill: Backfill, pods: Sequence[Pod]) -> list[Notification]:
@@ -168,7 +171,7 @@ class Engine:
             if gone is None:
                 found += self._consider(backfill.tracker, pod)
             else:
-                found += self._consider_departed(backfill.tracker, gone)
+                found += self._consider_departed(backfill.tracker, gone, pod)
         return found
 
     def end_backfill(self, backfill: Backfill) -> None:
@@ -179,12 +182,12 @@ class Engine:
     def _means(self, tracker: str, pod: Pod) -> bool:
         return any(candidate.uid == tracker for candidate in self._index.matching(pod))
 
-    def _consider_departed(self, tracker: str, gone: _Departed) -> list[Notification]:
+    def _consider_departed(self, tracker: str, gone: _Departed, pod: Pod) -> list[Notification]:
         if tracker in gone.told:
             return []
         gone.told.add(tracker)
-        found = self._consider(tracker, gone.pod)
-        self._ledger.drop_mask(tracker, gone.pod.uid)
+        found = self._consider(tracker, pod)
+        self._ledger.drop_mask(tracker, pod.uid)
         return found
 
     def _consider(self, tracker: str, pod: Pod, *, baseline: bool = False) -> list[Notification]:

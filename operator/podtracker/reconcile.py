@@ -68,8 +68,8 @@ class _Item:
         self.backfill = False
         self.edited = True
         """Whether its spec is new since the last look at its credential."""
-        self.suspect = False
-        """Whether its receiver refused it since then."""
+        self.refused_at: float | None = None
+        """When its receiver refused it, if it did since then."""
         self.failures = 0
 
 
@@ -90,6 +90,7 @@ class Reconciler:
         metrics: Metrics,
         timing: Timing,
         watched: Callable[[str], bool],
+        clock: Callable[[], float],
     ) -> None:
         """Args: watched: whether a namespace is one of those that this operator looks at."""
         self._engine = engine
@@ -103,6 +104,7 @@ class Reconciler:
         self._metrics = metrics
         self._timing = timing
         self._watched = watched
+        self._clock = clock
         self._items: dict[str, _Item] = {}
 
     # what is there
@@ -156,8 +158,8 @@ class Reconciler:
     def refused(self, uid: str) -> None:
         """The tracker's receiver refused it: the Secret may hold a newer token by now."""
         item = self._items.get(uid)
-        if item is not None and not item.suspect:
-            item.suspect = True
+        if item is not None:
+            item.refused_at = self._clock()
             self._queue.add(uid)
 
     def known(self) -> frozenset[str]:
@@ -231,15 +233,12 @@ class Reconciler:
     async def _connect(self, item: _Item, tracker: Tracker) -> None:
         """Find where the tracker's messages go, and whether they would be taken."""
         uid, reporter = tracker.uid, tracker.spec.reporter
-        edited, suspect = item.edited, item.suspect
-        item.edited = item.suspect = False
-        doubted = edited or suspect
+        edited, max_age = item.edited, self._max_age(item)
+        item.edited, item.refused_at = False, None
         inline = reporter.key is not None
         self._verdicts.credential(uid, inline=inline)
         try:
-            token = await self._credentials.token(
-                tracker, max_age=TOGETHER if doubted else self._timing.secret_refresh / 2
-            )
+            token = await self._credentials.token(tracker, max_age=min(max_age, self._timing.secret_refresh / 2))
         except CredentialsError as error:
             if self._items.get(uid) is item and item.tracker is tracker:
                 self._dispatcher.assign(uid, tracker.namespace, None)
@@ -247,7 +246,7 @@ class Reconciler:
             self._queue.add_after(uid, self._timing.secret_refresh)
             return
         destination = Destination(kind=reporter.kind, channel=reporter.channel or "", token=token)
-        problem = await self._verifier.check(destination, max_age=TOGETHER if doubted else self._timing.blocked_retry)
+        problem = await self._verifier.check(destination, max_age=min(max_age, self._timing.blocked_retry))
         if self._items.get(uid) is not item or item.tracker is not tracker:
             return
         refused = problem is not None and problem.failure is Failure.REFUSED
@@ -257,6 +256,12 @@ class Reconciler:
         wait = self._next_look(problem, inline=inline)
         if wait is not None:
             self._queue.add_after(uid, wait)
+
+    def _max_age(self, item: _Item) -> float:
+        """Seconds that what is known of a credential may be old: no older than the refusal that made it doubtful."""
+        if item.refused_at is not None:
+            return self._clock() - item.refused_at
+        return TOGETHER if item.edited else float("inf")
 
     def _next_look(self, problem: DeliveryError | None, *, inline: bool) -> float | None:
         """Seconds until this tracker's credential is to be looked at again; None where only an edit could change it."""

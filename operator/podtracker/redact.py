@@ -53,8 +53,9 @@ class Redactor:
     def learn(self, token: Token) -> None:
         """Remember a credential, so that it is masked from now on."""
         value = token.reveal()
-        if len(value) >= _SHORTEST_MASKED:
-            self._known[value] = None
+        if len(value) >= _SHORTEST_MASKED and value not in self._known:
+            # The longest first, or one that begins with another would keep its tail.
+            self._known = dict.fromkeys(sorted((*self._known, value), key=len, reverse=True))
 
     def __call__(self, text: str) -> str:
         """The text without the credentials."""

@@ -218,6 +218,13 @@ class StatusBoard:
 
     async def _write(self, entry: _Entry) -> None:
         entry.due = None
+        try:
+            await self._write_now(entry)
+        except asyncio.CancelledError:
+            entry.due = self._clock()
+            raise
+
+    async def _write_now(self, entry: _Entry) -> None:
         status = self._status(entry)
         events, entry.events = entry.events, []
         uid = entry.tracker.uid

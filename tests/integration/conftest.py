@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
 from devcluster.binaries import Binaries, ensure_binaries
 from devcluster.local import LocalCluster
 from fakeslack.server import FakeSlack
-
 from support.evidence import Evidence
 from support.install import install
 from support.install import operator_kubeconfig as write_operator_kubeconfig

@@ -7,7 +7,6 @@ import asyncio
 import re
 
 from fakeslack.server import FakeSlack
-
 from support.manifests import CHANNEL, OTHER_CHANNEL, Json, created_at, make_pod, make_secret, make_tracker
 from support.scene import NewNamespace, Scene
 from support.waiting import eventually, until_second_after

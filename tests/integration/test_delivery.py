@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from fakeslack.outcomes import (
     AcceptThenDrop,
     ApiError,
@@ -17,7 +18,6 @@ from fakeslack.outcomes import (
     ServerError,
 )
 from fakeslack.server import FakeSlack
-
 from support.manifests import CHANNEL, OTHER_CHANNEL
 from support.process import free_port
 from support.scene import Scene

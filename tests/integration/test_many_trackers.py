@@ -65,7 +65,7 @@ async def test_thousand_trackers_cost_what_matches(scene: Scene) -> None:
     async def all_known() -> bool:
         return await operator.metric("pod_tracker_trackers") >= MANY
 
-    await eventually(all_known, what="the operator to know all trackers", timeout=30)
+    await eventually(all_known, what="the operator to know all trackers", within=30)
 
     async def counted() -> tuple[float, float]:
         return (

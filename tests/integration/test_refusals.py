@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
+
 from fakeslack.outcomes import ApiError
 from fakeslack.server import FakeSlack
-
 from support.manifests import CHANNEL, OTHER_CHANNEL, REPORTER_SECRET
 from support.scene import Scene
 
@@ -102,7 +103,7 @@ async def test_bad_token_shows_without_any_pod(scene: Scene, slack: FakeSlack, *
     await scene.put_secret(token=bad)
     operator = await scene.operate()
     await scene.track()
-    await scene.condition("ReporterReady", "False", "InvalidAuth", timeout=5)
+    await scene.condition("ReporterReady", "False", "InvalidAuth", within=5)
     await scene.run("nginx")
     await scene.waiting(operator, 1)
     await scene.secret_reads()
@@ -165,7 +166,7 @@ async def test_bot_invited_later(scene: Scene, slack: FakeSlack) -> None:
     slack.channel_members.add(CHANNEL)
     await scene.delivered(MESSAGE)
     times = [post.received_at for post in scene.posts()]
-    assert all(later - earlier >= 0.95 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 0.95 for earlier, later in itertools.pairwise(times))
 
 
 async def test_scope_granted_later(scene: Scene, slack: FakeSlack) -> None:

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from support.kube import ApiFailure, Kube
+from support.kube import ApiError, Kube
 from support.manifests import Json
 
 _TAIL: Final = 12
@@ -51,9 +51,14 @@ class Evidence:
         self.keep(f"events-{namespace}.json", json.dumps(events, indent=1))
         try:
             trackers = await kube.list("PodTracker", namespace)
-        except ApiFailure:  # a test without the CRD
+        except ApiError:  # a test without the CRD
             return
         self.keep(f"status-{namespace}.json", json.dumps([_without_spec(tracker) for tracker in trackers], indent=1))
+
+    @staticmethod
+    def encoded(token: str) -> str:
+        """Return a token as it stands in a Secret's data, without the padding."""
+        return base64.b64encode(token.encode()).decode().rstrip("=")
 
     def leaks(self) -> list[str]:
         """Return `file: token` for each token found in a file: whole, its random end, or in base64."""
@@ -70,4 +75,4 @@ def _without_spec(tracker: Json) -> Json:
 
 
 def _shows(text: str, token: str) -> bool:
-    return token[-_TAIL:] in text or base64.b64encode(token.encode()).decode().rstrip("=") in text
+    return token[-_TAIL:] in text or Evidence.encoded(token) in text

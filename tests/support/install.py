@@ -15,7 +15,7 @@ OPERATOR_NAMESPACE: Final = "pod-tracker-system"
 OPERATOR_ACCOUNT: Final = "pod-tracker-controller-manager"
 OPERATOR_ROLE: Final = "pod-tracker-manager-role"
 
-_TOKEN_LIFE: Final = "3h"  # noqa: S105 - how long one lives
+_TOKEN_LIFE: Final = "3h"
 
 
 def install(cluster: LocalCluster) -> None:

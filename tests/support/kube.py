@@ -35,7 +35,7 @@ _PATHS: Final = {
 }
 
 
-class ApiFailure(Exception):
+class ApiError(Exception):
     """The API server refused; `status` is the HTTP status, `reason` the word for programs."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -109,8 +109,8 @@ class Kube:
         """Delete an object at once; one that is gone already is fine."""
         try:
             await self._call("DELETE", _path(kind, namespace, name), {"gracePeriodSeconds": 0})
-        except ApiFailure as failure:
-            if failure.status != 404:  # noqa: PLR2004 - the HTTP status itself
+        except ApiError as failure:
+            if failure.status != 404:
                 raise
 
     async def token_of(self, account: str, namespace: str) -> str:
@@ -141,7 +141,7 @@ class Kube:
             answer: Any = await response.json(content_type=None)
             if not response.ok:
                 said = answer if isinstance(answer, dict) else {}
-                raise ApiFailure(response.status, said.get("reason", ""), said.get("message", ""))
+                raise ApiError(response.status, said.get("reason", ""), said.get("message", ""))
             return dict(answer)
 
     def _tls(self) -> ssl.SSLContext:

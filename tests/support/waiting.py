@@ -19,20 +19,18 @@ T = TypeVar("T")
 
 
 @overload
-async def eventually(probe: Callable[[], Awaitable[T]], *, what: str = ..., timeout: float = ...) -> T: ...
+async def eventually(probe: Callable[[], Awaitable[T]], *, what: str = ..., within: float = ...) -> T: ...
 @overload
-async def eventually(probe: Callable[[], T], *, what: str = ..., timeout: float = ...) -> T: ...
-async def eventually(
-    probe: Callable[[], Any], *, what: str = "", timeout: float = PATIENCE  # noqa: ASYNC109 - it polls
-) -> Any:
+async def eventually(probe: Callable[[], T], *, what: str = ..., within: float = ...) -> T: ...
+async def eventually(probe: Callable[[], Any], *, what: str = "", within: float = PATIENCE) -> Any:
     """Call `probe` until it returns something true, and return that.
 
     An AssertionError inside the probe means "not yet"; its text is kept for the report.
 
     Raises:
-        AssertionError: `timeout` seconds passed; tells `what` was awaited and what the probe said last.
+        AssertionError: `within` seconds passed; tells `what` was awaited and what the probe said last.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + within
     while True:
         said: object
         try:
@@ -45,10 +43,10 @@ async def eventually(
         except AssertionError as error:
             said = error
         if time.monotonic() >= deadline:
-            raise AssertionError(f"waited {timeout:g} s for {what or 'the probe'}; the last look said: {said}")
+            raise AssertionError(f"waited {within:g} s for {what or 'the probe'}; the last look said: {said}")
         await asyncio.sleep(POLL)
 
 
 async def until_second_after(timestamp: float) -> None:
     """Wait until the clock shows a later whole second: Kubernetes' creation times have no finer grain."""
-    await eventually(lambda: int(time.time()) > int(timestamp), what="the next second", timeout=3)
+    await eventually(lambda: int(time.time()) > int(timestamp), what="the next second", within=3)

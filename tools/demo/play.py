@@ -126,13 +126,13 @@ class Play:
         self.console.show(await kubectl.run("-n", tracker.NAMESPACE, "get", "podtrackers"))
 
     async def _reach(self, kubectl: Kubectl, sample: Tracker, reached: tracker.Predicate) -> None:
-        def seen(status: Status) -> bool:
-            self._status = status
-            return reached(status)
-
-        await _within(
-            TRACKER_TIMEOUT, tracker.follow(kubectl, sample.name, seen), lambda: tracker.describe(self._status)
-        )
+        try:
+            async with asyncio.timeout(TRACKER_TIMEOUT):
+                self._status = await tracker.follow(kubectl, sample.name, reached)
+        except TimeoutError:
+            found = await kubectl.get(tracker.NAMESPACE, "podtracker", sample.name)
+            state = tracker.describe((found or {}).get("status", {}))
+            raise DemoError(f"Waited {TRACKER_TIMEOUT:.0f} s in vain for the tracker. {state}") from None
 
     async def _close(self, operator: OperatorProcess, slack: FakeSlack | None, sample: Tracker) -> None:
         """End the operator, which drains; only then is it certain that nothing came twice."""

@@ -86,8 +86,11 @@ def secret(slack: RealSlack) -> dict[str, Any]:
 
 async def follow(kubectl: Kubectl, name: str, reached: Predicate) -> Status:
     """Watch a tracker's status until `reached`; raises DemoError once it says that somebody has to do something."""
+    # By selector and not by name: for a single object kubectl drops the first event of its watch, and with it whatever
+    # was written between its GET and its watch.
+    only = f"--field-selector=metadata.name={name}"
     while True:
-        arguments = ("-n", NAMESPACE, "get", "podtrackers", name, "--watch", "-o", 'jsonpath={.status}{"\\n"}')
+        arguments = ("-n", NAMESPACE, "get", "podtrackers", only, "--watch", "-o", 'jsonpath={.status}{"\\n"}')
         async with kubectl.lines(*arguments) as lines:
             async for line in lines:
                 status = json.loads(line) if line.strip() else {}
@@ -118,12 +121,13 @@ def refusal(status: Status) -> str:
 
 
 def describe(status: Status) -> str:
-    """Tell the conditions of a tracker."""
+    """Tell what the status of a tracker says."""
     conditions = status.get("conditions", [])
     if not conditions:
         return "Its status is empty: no operator has looked at it."
+    counted = ", ".join(f"{name} {status.get(name, 0)}" for name in ("podCount", "delivered", "pending", "dropped"))
     lines = [f"    {c['type']}={c['status']} {c.get('reason', '')}: {c.get('message', '')}" for c in conditions]
-    return "\n".join(["Its conditions:", *lines])
+    return "\n".join([f"Its status says: {counted};", *lines])
 
 
 def condition(status: Status, kind: str) -> Mapping[str, Any]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from devcluster import pins, runner
+from devcluster import pins
 from devcluster.cache import Cache, cache_root
 from devcluster.errors import BuildError, disk_full, sentence
 from devcluster.lock import exclusive
 from devcluster.pins import PROGRAMS, Program
 from devcluster.progress import Narrator, Progress, to_stderr
+from devcluster.runner import Runner
 from devcluster.store import Store
 from devcluster.toolchain import Go, ensure_go
 
@@ -114,9 +115,10 @@ class _Build:
         if not todo:  # somebody built them while we waited for the lock
             return
         self._prepare()
-        go = ensure_go(self._cache, pins.minimal_go(), narrator=self._narrator)
-        for number, program in enumerate(todo, start=1):
-            self._build(go, program, f"{number} of {len(todo)}")
+        with Runner(self._cache.build_log, self._narrator) as runner:
+            go = ensure_go(self._cache, pins.minimal_go(), runner, narrator=self._narrator)
+            for number, program in enumerate(todo, start=1):
+                self._build(go, runner, program, f"{number} of {len(todo)}")
         shutil.rmtree(self._cache.temporary, ignore_errors=True)
         self._narrator.say(f"built {', '.join(program.name for program in todo)}")
 
@@ -141,7 +143,7 @@ class _Build:
             )
             raise BuildError(msg)
 
-    def _build(self, go: Go, program: Program, place: str) -> None:
+    def _build(self, go: Go, runner: Runner, program: Program, place: str) -> None:
         unfinished = self._cache.temporary / program.name
         seconds = program.usual_seconds
         usual = f"{seconds} s" if seconds < _SECONDS_SHOWN else f"{seconds / 60:.0f} min"
@@ -159,9 +161,7 @@ class _Build:
                 program.package,
             ],
             env=go.env,
-            log=self._cache.build_log,
             what=line,
-            narrator=self._narrator,
         )
         if code != 0:
             raise BuildError(self._failure(program, code, begin))

@@ -218,7 +218,7 @@ def _kubectl(kubeconfig: Path | None, *args: str) -> str:
     whose = "The cluster of your KUBECONFIG" if kubeconfig is None else f"The cluster of {kubeconfig}"
     remedy = "choose one with `kubectl config use-context`, or unset CLUSTER" if kubeconfig is None else "take it down"
     try:
-        done = subprocess.run(  # noqa: S603 - the user's kubectl, or ours
+        done = subprocess.run(
             [ensure_kubectl(), *args], env=env, capture_output=True, text=True, check=False, timeout=_KUBECTL_TIMEOUT
         )
     except subprocess.TimeoutExpired as exc:

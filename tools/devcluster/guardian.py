@@ -31,7 +31,7 @@ class Guardian:
         source_root = str(Path(__file__).resolve().parent.parent)
         try:
             self._pid = processes.spawn(
-                [sys.executable, "-m", __name__, mark],
+                [sys.executable, "-S", "-m", __name__, mark],
                 log=Path(os.devnull),
                 env={**os.environ, "PYTHONPATH": source_root},
                 mark="guardian",

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from devcluster import pins, runner
+from devcluster import pins
 from devcluster.errors import ClusterError
 from devcluster.progress import Narrator
+from devcluster.runner import Runner
 
 NAME: Final = "pod-tracker"
 """Name of the one kind cluster that this package makes and ends."""
@@ -116,9 +117,8 @@ class KindTool:
     def _run_logged(self, command: Sequence[str], what: str, timeout: float) -> bool:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         try:
-            code = runner.run(
-                command, env=self._environment(), log=self._log, what=what, narrator=self._narrator, timeout=timeout
-            )
+            with Runner(self._log, self._narrator) as runner:
+                code = runner.run(command, env=self._environment(), what=what, timeout=timeout)
         except TimeoutError:
             return False
         return code == 0
@@ -137,7 +137,7 @@ def local_image(references: Sequence[str], minor: str) -> str | None:
 def _run(command: Sequence[str], *, timeout: float, env: dict[str, str] | None = None) -> str | None:
     """Return what a command prints, or None when it fails or does not end in time."""
     try:
-        done = subprocess.run(  # noqa: S603 - found on PATH
+        done = subprocess.run(
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout
         )
     except (OSError, subprocess.TimeoutExpired):

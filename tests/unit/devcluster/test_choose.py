@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from devcluster.choose import Kind, choose, requested
 from devcluster.errors import ClusterError
 
@@ -51,5 +52,7 @@ def test_requested(flag: str | None, environment: dict[str, str], kind: Kind) ->
 
 
 def test_requested_unknown() -> None:
-    with pytest.raises(ClusterError, match="'minikube': choose one of auto, local, kind, current with --kind or CLUSTER"):
+    with pytest.raises(
+        ClusterError, match="'minikube': choose one of auto, local, kind, current with --kind or CLUSTER"
+    ):
         requested("minikube", {})

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from devcluster import ports
 from devcluster.__main__ import main
 from devcluster.cache import Cache
@@ -32,8 +33,11 @@ esac
 PODMAN = 'case "$1 $2" in "image ls") echo localhost/kindest/node:v1.36.3-local;; esac'
 
 
+pytestmark = pytest.mark.usefixtures("add_program")
+
+
 @pytest.fixture(autouse=True)
-def _surroundings(cache: Cache, add_program: AddProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+def _surroundings(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.root.mkdir(parents=True)
     for name in ("CLUSTER", "KIND_EXPERIMENTAL_PROVIDER", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -44,9 +48,7 @@ def calls(cache: Cache) -> Path:
     return cache.root.parent / "calls"
 
 
-def test_kind_roundtrip(
-    cache: Cache, add_program: AddProgram, calls: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_kind_roundtrip(cache: Cache, add_program: AddProgram, calls: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_program("docker", "exit 1")
     add_program("podman", PODMAN)
     add_program("kind", KIND)
@@ -80,7 +82,7 @@ def test_kind_that_fails_leaves_nothing(
     cache: Cache, add_program: AddProgram, calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_program("podman", PODMAN)
-    add_program("kind", KIND.replace("create cluster\")", 'create cluster") echo cgroups are missing; exit 1;'))
+    add_program("kind", KIND.replace('create cluster")', 'create cluster") echo cgroups are missing; exit 1;'))
     add_program("kubectl", KUBECTL)
     assert main(["up", "--kind", "kind"]) == 1
     error = capsys.readouterr().err
@@ -107,7 +109,10 @@ def test_kind_cluster_of_somebody_else_is_left_alone(
     [
         ({}, "there is no program kind on PATH"),
         ({"kind": ""}, "there is no program docker on PATH and there is no program podman on PATH"),
-        ({"kind": "", "docker": "exit 1"}, "docker does not work (`docker info` says why) and there is no program podman"),
+        (
+            {"kind": "", "docker": "exit 1"},
+            "docker does not work (`docker info` says why) and there is no program podman",
+        ),
         (
             {"kind": "", "docker": 'case "$1" in info) ;; image) test "$2" = ls;; *) exit 1;; esac'},
             "there is no node image, and pulling kindest/node:v1.36.4@sha256:",
@@ -191,7 +196,10 @@ def test_chosen_ports_are_free_and_different() -> None:
     [
         ([], None),
         (["kindest/node:v1.35.9", "node:v1.36.1", "kindest/node:<none>"], None),
-        (["kindest/node:v1.36.9", "docker.io/kindest/node:v1.36.10", "kindest/node:v1.36.1"], "docker.io/kindest/node:v1.36.10"),
+        (
+            ["kindest/node:v1.36.9", "docker.io/kindest/node:v1.36.10", "kindest/node:v1.36.1"],
+            "docker.io/kindest/node:v1.36.10",
+        ),
         (["localhost/kindest/node:v1.36.3-local"], "localhost/kindest/node:v1.36.3-local"),
     ],
 )

@@ -45,7 +45,7 @@ def test_lock_of_a_killed_holder_is_free(tmp_path: Path, said: list[str]) -> Non
 
 def _holder(lock: Path) -> subprocess.Popen[str]:
     """Start a process that holds the lock until its input ends."""
-    holder = subprocess.Popen(
+    holder = subprocess.Popen(  # noqa: S603 - our own code
         [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from devcluster import pins
 from devcluster.errors import BuildError
 from devcluster.kind import PUBLISHED_IMAGE
@@ -35,7 +36,7 @@ def test_version_of_a_module_is_what_go_mod_requires(module: str, version: str) 
 
 
 def test_missing_module_is_told() -> None:
-    with pytest.raises(BuildError, match="No version of example.org/three"):
+    with pytest.raises(BuildError, match=r"No version of example\.org/three"):
         pins.module_version(GO_MOD, "example.org/three")
 
 

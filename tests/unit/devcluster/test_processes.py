@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from devcluster import processes
 from devcluster.guardian import Guardian
 from devcluster.processes import ProcessId
@@ -21,7 +22,11 @@ from devcluster.state import State
 from devcluster.teardown import end_recorded, family
 
 SLEEP = ["/bin/sleep", "60"]
-STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
+]
 
 STARTER = """
 import sys, threading
@@ -162,7 +167,7 @@ class _starter:  # noqa: N801 - reads like a function
     """A process that starts another from a thread."""
 
     def __init__(self, mark: str, what: str) -> None:
-        self._starter = subprocess.Popen(
+        self._starter = subprocess.Popen(  # noqa: S603 - our own code
             [sys.executable, "-c", STARTER, mark, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from devcluster.store import Store
 
 CONTENT = b"a program"
