@@ -2,7 +2,7 @@
 """The command line: `python -m podtracker run`.
 
 Exit codes: 0 stopped as asked; 1 failed, see the log; 2 a flag or an environment variable is wrong; 3 the CRD is
-missing.
+missing; 4 another instance took the lead; 5 a newer version wrote the ledger.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import sys
 from collections.abc import Sequence
 
 from podtracker import __version__, app, logs, settings
+from podtracker.checkpoint import DeposedError
+from podtracker.election import NotLeadingError
 from podtracker.errors import PodTrackerError, SettingsError
+from podtracker.records import NewerFormatError
 from podtracker.redact import Redactor
 
-FAILED, MISUSED, NO_CRD = 1, 2, 3
+FAILED = 1
+_EXIT_CODES = {SettingsError: 2, app.CrdMissingError: 3, NotLeadingError: 4, DeposedError: 4, NewerFormatError: 5}
 
 logger = logging.getLogger("podtracker")
 
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = settings.load(flags, os.environ)
     except SettingsError as error:
         sys.stderr.write(f"podtracker: {error}\n")
-        return MISUSED
+        return _EXIT_CODES[SettingsError]
     logs.set_up(level=chosen.log_level, form=chosen.log_format, redact=redactor)
     return _run(chosen, redactor)
 
@@ -60,7 +64,7 @@ def _run(chosen: settings.Settings, redactor: Redactor) -> int:
         asyncio.run(app.run(chosen, redactor))
     except PodTrackerError as error:
         logger.error("%s", error)  # noqa: TRY400 - foreseen: the sentence says it all
-        return {app.CrdMissingError: NO_CRD, SettingsError: MISUSED}.get(type(error), FAILED)
+        return _EXIT_CODES.get(type(error), FAILED)
     except Exception:
         logger.exception("ended by a bug")
         return FAILED

@@ -251,6 +251,14 @@ Resource = Annotated[
 """The whole object as the CRD's schema is made from it: the struct, and the rule for what stands beside `metadata`."""
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What a Kubernetes Event tells on a tracker."""
+
+    warning: bool
+    reason: str
+    message: str
+
+
 class Tracker(msgspec.Struct, frozen=True):
     """A tracker as the operator works with it: identity from its metadata, and its spec."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import signal
 import time
@@ -12,10 +13,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from podtracker import handlers, web
-from podtracker.checkpoint import MemoryCheckpoint
+from podtracker.api import Notice
+from podtracker.checkpoint import Checkpoint, DeposedError, Restored
 from podtracker.credentials import Account, Credentials, Verifier
 from podtracker.delivery import Policy
 from podtracker.dispatch import Dispatcher
+from podtracker.election import Elector, NotLeadingError
+from podtracker.election import Timing as LeaseTiming
 from podtracker.engine import Engine
 from podtracker.errors import KubeError, PodTrackerError
 from podtracker.events import EventRecorder
@@ -37,11 +41,17 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-DEAF_AFTER = 240.0
-"""Seconds without a byte on a pod watch after which the process counts as deaf; two dead watches and a list fit in."""
+DEAF_AFTER = 2.7
+"""Times the WATCH_SILENCE without a byte after which the process counts as deaf; two dead watches and a list fit in."""
 LAG_LIMIT = 10.0
 """Seconds that the event loop may be late before the process counts as stuck."""
 _LAG_INTERVAL = 1.0
+STUCK_AFTER = 300.0
+"""Seconds that something due may see no attempt; every attempt is bounded far below."""
+DOUBT_LASTS = 60.0
+"""Seconds after which what an earlier process left in flight has been asked for wherever something waits."""
+ALL = "*"
+"""The name of the scope of all namespaces."""
 HEAL_INTERVAL = 300.0
 """Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf.md §2)."""
 START_PATIENCE = 60.0
@@ -64,7 +74,28 @@ class App:
         self._clock = time.monotonic
         self._ledger = Ledger()
         self._index = TrackerIndex()
-        self._checkpoint = MemoryCheckpoint()
+        self._reflectors: dict[str, Reflector] = {}
+        self._checkpoint = Checkpoint(
+            kube,
+            self._ledger,
+            holder=settings.pod_uid,
+            positions=lambda: {scope: reflector.position for scope, reflector in self._reflectors.items()},
+            metrics=metrics,
+            clock=self._clock,
+            wall=time.time,
+        )
+        self._elector = Elector(
+            kube,
+            identity=settings.pod_uid,
+            timing=LeaseTiming(
+                duration=settings.lease_duration,
+                renew_deadline=settings.lease_renew_deadline,
+                retry=settings.lease_retry,
+                in_flight=settings.slack_timeout,
+            ),
+            clock=self._clock,
+            now=_micro_time,
+        )
         self._queue = WorkQueue()
         recorder = EventRecorder(kube, instance=settings.pod_name, clock=self._clock, wall=time.time)
         self._board = StatusBoard(
@@ -93,7 +124,9 @@ class App:
                 backoff_max=settings.retry_backoff_max,
                 blocked_retry=settings.blocked_retry,
             ),
+            gate=self._elector,
             clock=self._clock,
+            wall=time.time,
         )
         self._reconciler = Reconciler(
             engine=self._engine,
@@ -114,17 +147,19 @@ class App:
             watched=lambda namespace: not settings.watch_namespaces or namespace in settings.watch_namespaces,
             clock=self._clock,
         )
-        self._reflectors: list[Reflector] = []
+        self._leads = False
         self._stop_kopf, self._kopf_ready = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
         self._beat = self._clock()
         self._export()
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then deliver what waits, and return.
+        """Wait for the lead, work until SIGTERM or SIGINT, then deliver what waits, and return.
 
         Raises:
             CrdMissingError: there is nothing to watch.
+            NotLeadingError, DeposedError: another instance took the lead.
+            NewerFormatError: a newer version wrote the ledger.
             KubeError: the API server did not answer at the start.
             SettingsError: an address cannot be listened on.
         """
@@ -133,20 +168,82 @@ class App:
             await stack.enter_async_context(web.serving(self._health(), self._settings.health_address))
             await stack.enter_async_context(web.serving(web.metrics_app(self._metrics), self._settings.metrics_address))
             self._catch_signals()
-            trackers = await self._unless_stopped(self._list_trackers())
-            if trackers is None:
+            beating = self._start(self._keep_beating(), "heartbeat")
+            stack.push_async_callback(_cancelled, [beating])
+            stack.push_async_callback(self._elector.release)
+            waited = await self._unless_stopped(self._elector.acquire())
+            if waited is not None:
+                await self._lead(waited)
+
+    async def _lead(self, waited: float) -> None:
+        renewing = self._start(self._elector.run(), "lease")
+        try:
+            found = await self._unless_stopped(self._begin(), renewing)
+            if found is None:
                 return
-            baseline = self._reconciler.adopt(trackers)
-            if await self._checkpoint.restore():
-                baseline = frozenset()
-            stack.push_async_callback(self._dispatcher.close)
-            tasks = [self._start(coroutine, name) for name, coroutine in self._jobs(baseline)]
-            kopf = self._start(self._run_kopf(), "kopf")
-            logger.info("started", extra={"namespaces": ",".join(self._settings.watch_namespaces) or "*"})
-            try:
-                await self._until_stopped([*tasks, kopf])
-            finally:
-                await self._wind_down(tasks, kopf)
+            restored, trackers = found
+            self._leads = True
+            self._metrics.takeover_seconds.set(waited)
+            logger.info("became leader", extra={"epoch": restored.epoch, "waited": round(waited, 3)})
+            await self._work(restored, trackers, renewing)
+        finally:
+            await _cancelled([renewing])
+
+    async def _begin(self) -> tuple[Restored, list[dict[str, Any]]]:
+        restored = await self._checkpoint.restore()
+        return restored, await self._list_trackers()
+
+    async def _work(self, restored: Restored, trackers: list[dict[str, Any]], renewing: asyncio.Task[None]) -> None:
+        self._take_stock(restored, trackers)
+        jobs = self._jobs(restored)
+        checkpoint = self._start(self._checkpoint.run(), "checkpoint")
+        tasks = [self._start(coroutine, name) for name, coroutine in jobs]
+        kopf = self._start(self._run_kopf(), "kopf")
+        logger.info("started", extra={"namespaces": ",".join(self._settings.watch_namespaces) or "*"})
+        try:
+            await self._until_stopped([*tasks, checkpoint, renewing, kopf])
+        except (NotLeadingError, DeposedError) as error:
+            logger.error("lost leadership", extra={"error": str(error)})  # noqa: TRY400 - foreseen
+            await _cancelled([*tasks, checkpoint])
+            await self._dispatcher.close()
+            raise
+        else:
+            await self._wind_down(tasks, checkpoint, kopf)
+        finally:
+            self._stop_kopf.set()
+            await asyncio.wait([kopf], timeout=END_PATIENCE)
+
+    def _take_stock(self, restored: Restored, trackers: list[dict[str, Any]]) -> None:
+        """Bring the restored ledger and the trackers that exist together."""
+        known = frozenset(self._ledger.trackers())
+        resumed = bool(restored.positions)
+        existing = self._reconciler.adopt(trackers, resumed=resumed)
+        for uid in known - {body["metadata"]["uid"] for body in trackers}:
+            self._ledger.drop_tracker(uid)
+        for uid in existing - known:
+            if not resumed and self._ledger.tracker(uid) is not None:
+                self._ledger.begin_baseline(uid)
+        self._dispatcher.doubt(restored.doubt_since)
+        self._dispatcher.submit(self._ledger.outbox())
+        if restored.fresh and (restored.problem is not None or existing):
+            self._tell_fresh(restored.problem, existing)
+
+    def _tell_fresh(self, problem: str | None, trackers: frozenset[str]) -> None:
+        logger.error(
+            "ledger missing, starting as new", extra={"problem": problem or "there is none", "trackers": len(trackers)}
+        )
+        self._metrics.gaps.inc()
+        message = "nothing is remembered of what was reported: the pods that exist now count as reported"
+        for uid in trackers:
+            self._board.notify(uid, Notice(warning=True, reason="LedgerMissing", message=message))
+
+    def _on_gap(self, namespace: str | None) -> None:
+        logger.warning("watch gap", extra={"namespace": namespace or "*"})
+        self._metrics.gaps.inc()
+        message = "pods that were created and deleted while the watch was interrupted may have gone unseen"
+        for tracker in tuple(self._index):
+            if namespace is None or tracker.namespace == namespace:
+                self._board.notify(tracker.uid, Notice(warning=True, reason="WatchGap", message=message))
 
     # starting
 
@@ -172,17 +269,25 @@ class App:
                     await asyncio.sleep(1.0)
         return found
 
-    def _jobs(self, baseline: frozenset[str]) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    def _jobs(self, restored: Restored) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         for namespace in self._scopes():
-            intake = Intake(self._engine, self._dispatcher, self._ledger, namespace, baseline)
-            self._reflectors.append(Reflector(self._kube, namespace, intake, metrics=self._metrics, clock=self._clock))
-        jobs = [(f"reflector {place}", reflector.run()) for place, reflector in enumerate(self._reflectors)]
+            intake = Intake(self._engine, self._dispatcher, self._ledger, namespace, on_gap=self._on_gap)
+            scope = namespace or ALL
+            self._reflectors[scope] = Reflector(
+                self._kube,
+                namespace,
+                intake,
+                metrics=self._metrics,
+                clock=self._clock,
+                resume=restored.positions.get(scope, ""),
+                silence=self._settings.watch_silence,
+            )
         return [
-            *jobs,
+            *((f"reflector {scope}", reflector.run()) for scope, reflector in self._reflectors.items()),
             ("reconciler", self._reconciler.run()),
             ("status", self._board.run()),
             ("healing", self._heal()),
-            ("heartbeat", self._keep_beating()),
+            ("doubt", self._settle_doubt()),
         ]
 
     def _scopes(self) -> tuple[str | None, ...]:
@@ -200,11 +305,13 @@ class App:
         finally:
             ready.cancel()
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """What the work gives, or None where the end was asked for first."""
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T], *others: asyncio.Task[None]) -> T | None:
+        """What the work gives, or None where the end was asked for first; raises what ends one of the others."""
         task, stopping = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([task, stopping, *others], return_when=asyncio.FIRST_COMPLETED)
+            for other in done.intersection(others):
+                other.result()
             return task.result() if task.done() else None
         finally:
             await _cancelled([task, stopping])
@@ -239,6 +346,14 @@ class App:
             for uid in before - {body["metadata"]["uid"] for body in bodies}:
                 self._reconciler.deleted(uid)
 
+    async def _settle_doubt(self) -> None:
+        """Once the receivers were asked what they have, what an earlier process left in flight is history."""
+        await asyncio.sleep(DOUBT_LASTS)
+        while self._dispatcher.doubtful:  # noqa: ASYNC110 - rare, and nothing waits for it
+            await asyncio.sleep(_LAG_INTERVAL)
+        self._dispatcher.doubt(None)
+        self._checkpoint.settled()
+
     async def _keep_beating(self) -> None:
         while True:
             self._beat = self._clock()
@@ -256,20 +371,25 @@ class App:
         await self._kopf_ready.wait()
         self._catch_signals()
 
-    async def _wind_down(self, tasks: list[asyncio.Task[None]], kopf: asyncio.Task[None]) -> None:
+    async def _wind_down(
+        self, tasks: list[asyncio.Task[None]], checkpoint: asyncio.Task[None], kopf: asyncio.Task[None]
+    ) -> None:
         """No more pods, then no more messages, then no more status; all within DRAIN_TIMEOUT and END_PATIENCE."""
         logger.info("stopping", extra={"waiting": self._ledger.waiting})
         await _cancelled([task for task in tasks if task.get_name() != "status"])
         self._queue.close()
         left = await self._dispatcher.drain(self._settings.drain_timeout)
-        await self._dispatcher.close()
-        await _cancelled(tasks)
+        clean = await self._dispatcher.close()
+        await _cancelled([*tasks, checkpoint])
         # kopf cancels whatever was started after itself once it ends, so it is let go only now.
         self._stop_kopf.set()
-        flush = asyncio.create_task(self._board.flush(), name="flush")
-        await asyncio.wait([kopf, flush], timeout=END_PATIENCE)
-        flush.cancel()
-        logger.info("stopped", extra={"undelivered": left})
+        last = asyncio.create_task(self._write_last(clean=clean), name="last writes")
+        await asyncio.wait([kopf, last], timeout=END_PATIENCE)
+        await _cancelled([last])
+        logger.info("stopped", extra={"undelivered": left, "clean": clean})
+
+    async def _write_last(self, *, clean: bool) -> None:
+        await asyncio.gather(self._checkpoint.close(clean=clean), self._board.flush())
 
     # looking at it
 
@@ -278,29 +398,37 @@ class App:
         return Counts(
             pods=self._ledger.pod_count(uid),
             delivered=record.delivered if record else 0,
-            pending=self._ledger.pending_count(uid),
+            pending=self._ledger.pending(uid),
             dropped=record.dropped if record else 0,
         )
 
     def _health(self) -> Any:
         return web.health_app(
-            live={"loop": self._lag, "watch": self._deaf},
-            ready={"watch": self._not_synced, "trackers": self._not_watching},
+            live={"loop": self._lag, "watch": self._deaf, "outbox": self._stuck},
+            ready={"leader": self._not_ready},
+            role=lambda: "leader" if self._leads else "standby",
         )
 
     def _lag(self) -> str | None:
         late = self._clock() - self._beat - _LAG_INTERVAL
-        return f"the event loop is {late:.0f} s late" if self._reflectors and late > LAG_LIMIT else None
+        return f"the event loop is {late:.0f} s late" if late > LAG_LIMIT else None
 
     def _deaf(self) -> str | None:
-        silence = max((reflector.silent_for() for reflector in self._reflectors), default=0.0)
-        return f"a pod watch has been silent for {silence:.0f} s" if silence > DEAF_AFTER else None
+        silence = max((reflector.silent_for() for reflector in self._reflectors.values()), default=0.0)
+        if silence <= DEAF_AFTER * self._settings.watch_silence or self._kube.failing:
+            return None
+        return f"a pod watch has been silent for {silence:.0f} s although the API server answers"
 
-    def _not_synced(self) -> str | None:
-        missing = sum(not reflector.synced.is_set() for reflector in self._reflectors)
-        return None if self._reflectors and not missing else "the first list of pods is not complete"
+    def _stuck(self) -> str | None:
+        idle = self._dispatcher.idle_for() if self._leads else 0.0
+        return f"something due has seen no attempt for {idle:.0f} s" if idle > STUCK_AFTER else None
 
-    def _not_watching(self) -> str | None:
+    def _not_ready(self) -> str | None:
+        """A standby is ready to lead; a leader is ready once it sees pods and trackers."""
+        if not self._leads:
+            return None
+        if not all(reflector.synced.is_set() for reflector in self._reflectors.values()):
+            return "the first list of pods is not complete"
         return None if self._kopf_ready.is_set() else "trackers are not watched yet"
 
     def _export(self) -> None:
@@ -310,9 +438,16 @@ class App:
         metrics.counter(
             "pod_tracker_pod_events",
             "Watch events of pods.",
-            lambda: sum(reflector.events for reflector in self._reflectors),
+            lambda: sum(reflector.events for reflector in self._reflectors.values()),
         )
+        metrics.gauge("pod_tracker_leader", "1 while this instance leads.", lambda: float(self._leads))
+        metrics.gauge("pod_tracker_ledger_bytes", "Bytes of the stored ledger.", lambda: self._checkpoint.stored_bytes)
         metrics.counter("pod_tracker_candidates", "Trackers looked at for pods.", lambda: self._index.looked_at)
+
+
+def _micro_time() -> str:
+    """Now, as a Lease writes it."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -324,5 +459,5 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
 async def run(settings: Settings, redactor: Redactor) -> None:
     """Run the operator; see `App.run` for what it raises."""
     metrics = Metrics()
-    async with await KubeClient.connect(metrics) as kube:
+    async with await KubeClient.connect(metrics, namespace=settings.pod_namespace) as kube:
         await App(settings, redactor=redactor, metrics=metrics, kube=kube).run()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the ledger in ConfigMaps: a small journal that every commit appends to, and shards that it is folded into.
 
-The journal is the fence. It carries an epoch, bumped when somebody takes over; every write of it names the resourceVersion
-that it read. Who was deposed fails there, and must end. Shards are written only while the journal is ours, and what they
-hold is repeated by the journal until it is emptied, so a crash between the two changes nothing.
+The journal is the fence. It carries an epoch, bumped when somebody takes over; every write of it names the version
+that it read. Who was deposed fails there, and must end. What the shards hold is repeated by the journal until it is
+emptied, so a crash between the two changes nothing.
 """
 
 from __future__ import annotations
@@ -316,8 +316,8 @@ class Checkpoint:
     async def _fold(self, positions: dict[str, str]) -> None:
         """Write the shards that changed, then empty the journal.
 
-        The shards may already hold what no commit has brought into the journal yet. That is safe because a pod's mask and
-        what waits for it are in one shard: together they are kept or lost.
+        The shards may already hold what no commit has brought into the journal yet. That is safe because a pod's mask
+        and what waits for it are in one shard: together they are kept or lost.
         """
         parts = _split(self._ledger.snapshot())
         for name in sorted(self._dirty):

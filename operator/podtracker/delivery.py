@@ -48,6 +48,29 @@ class Reporter(Protocol):
         """
         ...
 
+    async def arrived(self, destination: Destination, *, since: float) -> frozenset[str] | None:
+        """The ids of the occurrences that the receiver has, of messages since a time (seconds since 1970).
+
+        Returns:
+            None where this receiver, or this credential, cannot tell.
+
+        Raises:
+            DeliveryError: it could not be asked now.
+        """
+        ...
+
+
+class Gate(Protocol):
+    """Whether this process may send at all."""
+
+    def leading(self) -> bool:
+        """It may now."""
+        ...
+
+    async def wait_leading(self) -> None:
+        """Return once it may."""
+        ...
+
 
 class Listener(Protocol):
     """Who wants to know how deliveries end. Both calls are synchronous and cheap."""

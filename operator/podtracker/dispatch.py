@@ -14,7 +14,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from podtracker.delivery import Destination, Listener, Message, Policy, Reporter
+from podtracker.delivery import Destination, Gate, Listener, Message, Policy, Reporter
 from podtracker.errors import DeliveryError, Failure
 from podtracker.lanes import Lane, Queue
 from podtracker.ledger import Ledger, Notification
@@ -36,21 +36,35 @@ class Dispatcher:
         listener: Listener,
         metrics: Metrics,
         policy: Policy,
+        gate: Gate,
         clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
-        """Args: commit: returns when the ledger is kept; clock: monotonic seconds."""
+        """Args.
+
+        commit: returns when the ledger is kept.
+        gate: whether this process may send at all.
+        clock: monotonic seconds; wall: seconds since 1970.
+        """
         self._ledger = ledger
         self._reporters = reporters
         self._commit = commit
         self._listener = listener
         self._metrics = metrics
         self._policy = policy
+        self._gate = gate
         self._clock = clock
+        self._wall = wall
+        self._doubt: float | None = None
         self._queues: dict[str, Queue] = {}
         self._lanes: dict[Destination, Lane] = {}
         self._wakes: dict[Lane, asyncio.Event] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._progress = asyncio.Event()
+
+    def doubt(self, since: float | None) -> None:
+        """What was sent since then (seconds since 1970) may have arrived unknown to the ledger; None: no more."""
+        self._doubt = since
 
     def submit(self, notifications: Iterable[Notification]) -> None:
         """Queue what was found; a tracker without a destination keeps it until it has one."""
@@ -104,12 +118,24 @@ class Dispatcher:
                     await self._progress.wait()
         return sum(len(queue.items) for queue in self._queues.values())
 
-    async def close(self) -> None:
-        """End all lanes; a request in flight is given up."""
+    async def close(self) -> bool:
+        """End all lanes, giving up what is in flight. True where nothing was, nor any doubt about earlier requests."""
+        clean = not any(queue.in_flight for queue in self._queues.values()) and not self.doubtful
         tasks = tuple(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        return clean
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something waits at a receiver that is still to be asked what it has."""
+        return any(lane.doubt is not None and lane.backlog for lane in self._lanes.values())
+
+    def idle_for(self) -> float:
+        """Seconds that the most neglected lane has had something due without an attempt, or one that does not end."""
+        now = self._clock()
+        return max((lane.idle_for(now) for lane in self._lanes.values()), default=0.0) if self._gate.leading() else 0.0
 
     # lanes
 
@@ -123,6 +149,7 @@ class Dispatcher:
         lane = self._lanes.get(destination)
         if lane is None:
             lane = self._lanes[destination] = Lane(destination, self._policy, self._clock())
+            lane.doubt = self._doubt
             self._wakes[lane] = asyncio.Event()
             self._tasks[lane] = asyncio.create_task(self._serve(lane), name="lane")
         return lane
@@ -148,8 +175,11 @@ class Dispatcher:
                         async with asyncio.timeout(wait):
                             await wake.wait()
                     continue
-                queue = lane.next_queue()
-                if queue is not None:
+                await self._gate.wait_leading()
+                lane.attempted_at = self._clock()
+                if lane.doubt is not None:
+                    await self._look_back(lane, lane.doubt)
+                elif (queue := lane.next_queue()) is not None:
                     await self._send(lane, queue)
         finally:
             del self._lanes[lane.destination], self._wakes[lane], self._tasks[lane]
@@ -157,16 +187,48 @@ class Dispatcher:
 
     # one message
 
+    async def _look_back(self, lane: Lane, since: float) -> None:
+        """Ask the receiver what it has, and settle that."""
+        try:
+            found = await self._reporters[lane.destination.kind].arrived(lane.destination, since=since)
+        except DeliveryError as error:
+            self._metrics.readbacks.labels("failed").inc()
+            lane.failed(error, self._clock())
+            self._listener.failed(lane.trackers, error)
+            return
+        lane.doubt = None
+        self._metrics.readbacks.labels("impossible" if found is None else "read").inc()
+        if found:
+            lane.arrived |= found
+            for queue in lane.queues:
+                await self._settle_arrived(lane, queue)
+
+    async def _settle_arrived(self, lane: Lane, queue: Queue) -> None:
+        settled = queue.settle(lane.arrived)
+        if settled:
+            await self._settle(settled, delivered=True)
+            self._listener.delivered((queue.tracker,), settled)
+
     async def _send(self, lane: Lane, queue: Queue) -> None:
         batch = queue.take(pressed=lane.pressed(self._clock()))
-        message = Message(text=text_for(batch), ids=tuple(notification.id for notification in batch))
+        if any(notification.id in lane.arrived for notification in batch):
+            await self._settle_arrived(lane, queue)
+            return
+        record = self._ledger.tracker(queue.tracker)
+        dropped = record.unannounced if record is not None else 0
+        text = text_for(batch, dropped=dropped)
+        message = Message(text=text, ids=tuple(notification.id for notification in batch))
+        began = self._wall()
         lane.spend()
         queue.in_flight = True
         try:
             await self._attempt(lane.destination, message)
         except DeliveryError as error:
+            if error.arrived_perhaps:
+                lane.doubt_since(began)
             await self._failed(lane, queue, batch, error)
         else:
+            self._ledger.announced(queue.tracker, dropped)
             await self._delivered(lane, queue, batch)
         finally:
             queue.in_flight = False
@@ -185,7 +247,7 @@ class Dispatcher:
             # A reporter's own bug must not end the lane; the text is left out, it was not written to be shown.
             outcome = "error"
             logger.exception("a reporter failed in a way it should not", extra={"kind": destination.kind})
-            raise DeliveryError(Failure.RETRY, "InternalError", type(error).__name__) from None
+            raise DeliveryError(Failure.RETRY, "InternalError", type(error).__name__, arrived_perhaps=True) from None
         finally:
             self._metrics.attempts.labels(destination.kind, outcome).inc()
             self._metrics.delivery_seconds.labels(destination.kind).observe(self._clock() - started)
@@ -193,7 +255,8 @@ class Dispatcher:
     async def _delivered(self, lane: Lane, queue: Queue, batch: tuple[Notification, ...]) -> None:
         told = lane.trackers if lane.failing else (queue.tracker,)
         lane.recovered(self._clock())
-        await self._settle(queue, batch, delivered=True)
+        queue.settle({notification.id for notification in batch})
+        await self._settle(batch, delivered=True)
         self._listener.delivered(told, batch)
 
     async def _failed(self, lane: Lane, queue: Queue, batch: tuple[Notification, ...], error: DeliveryError) -> None:
@@ -207,14 +270,14 @@ class Dispatcher:
             },
         )
         if error.failure is Failure.UNDELIVERABLE:
-            await self._settle(queue, batch, delivered=False)
+            queue.settle({notification.id for notification in batch})
+            await self._settle(batch, delivered=False)
         else:
             queue.attempted = len(batch) if error.failure is Failure.RETRY else 0
             lane.failed(error, self._clock())
         self._listener.failed(lane.trackers or (queue.tracker,), error)
 
-    async def _settle(self, queue: Queue, batch: tuple[Notification, ...], *, delivered: bool) -> None:
-        queue.settle(len(batch))
+    async def _settle(self, batch: tuple[Notification, ...], *, delivered: bool) -> None:
         self._ledger.settle(batch, delivered=delivered)
         outcome = "delivered" if delivered else "dropped"
         for notification in batch:

@@ -40,7 +40,6 @@ class Relist(msgspec.Struct):
     """A full list of a scope that is under way: what the ledger knows and the list has not shown yet."""
 
     namespace: str | None
-    baseline: frozenset[str]
     unseen: set[str]
 
 
@@ -60,13 +59,14 @@ class Engine:
 
     # trackers
 
-    def track(self, tracker: Tracker, *, edited: int) -> bool:
+    def track(self, tracker: Tracker, *, edited: int, missed: bool = True) -> bool:
         """Take a tracker, or its newest spec.
 
         Args:
             tracker: what the API server has now.
             edited: when its spec was last written, in seconds since 1970 by the API server's clock; the selector may
                 have been changed then.
+            missed: whether pods may have gone by while it was not tracked, if it was not.
 
         Returns:
             Whether its pods must be listed once, because the watch may have passed them already.
@@ -87,7 +87,7 @@ class Engine:
                 msgspec.structs.replace(record, selector=selector, match_since=max(edited, tracker.created)),
             )
         else:
-            return not known
+            return missed and not known
         self._changed(tracker.uid)
         return True
 
@@ -124,14 +124,9 @@ class Engine:
 
     # whole lists
 
-    def begin_relist(self, namespace: str | None, *, baseline: frozenset[str] = frozenset()) -> Relist:
-        """A list of everything in a scope begins.
-
-        Args:
-            namespace: the scope; None is all.
-            baseline: the trackers of which nothing is remembered though they are not new: to them, what exists is old.
-        """
-        return Relist(namespace=namespace, baseline=baseline, unseen=set(self._ledger.pods_in(namespace)))
+    def begin_relist(self, namespace: str | None) -> Relist:
+        """A list of everything in a scope begins; a namespace of None is all."""
+        return Relist(namespace=namespace, unseen=set(self._ledger.pods_in(namespace)))
 
     def relisted(self, relist: Relist, pods: Sequence[Pod]) -> list[Notification]:
         """A page of that list."""
@@ -139,13 +134,14 @@ class Engine:
         for pod in pods:
             relist.unseen.discard(pod.uid)
             for tracker in self._index.matching(pod):
-                found += self._consider(tracker.uid, pod, baseline=tracker.uid in relist.baseline)
+                found += self._consider(tracker.uid, pod)
         return found
 
     def end_relist(self, relist: Relist) -> None:
         """The list is complete: pods that it lacks were deleted while nobody looked."""
         for pod_uid in relist.unseen:
             self._depart(pod_uid, None)
+        self._ledger.end_baseline(relist.namespace)
 
     def begin_backfill(self, tracker: Tracker) -> tuple[Backfill, list[Notification]]:
         """A list for one new tracker begins; call before it is asked for.
@@ -190,11 +186,11 @@ class Engine:
         self._ledger.drop_mask(tracker, pod.uid)
         return found
 
-    def _consider(self, tracker: str, pod: Pod, *, baseline: bool = False) -> list[Notification]:
+    def _consider(self, tracker: str, pod: Pod) -> list[Notification]:
         if self._ledger.mask(tracker, pod.uid) is not None:
             return []
         record = self._ledger.tracker(tracker)
-        news = record is not None and not baseline and pod.created >= record.match_since
+        news = record is not None and not record.baseline and pod.created >= record.match_since
         self._ledger.put_mask(tracker, pod.uid, pod.namespace, pod.name, Event.CREATED.bit)
         self._changed(tracker)
         if not news:

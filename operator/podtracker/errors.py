@@ -73,11 +73,20 @@ class DeliveryError(PodTrackerError):
     """A reporter could not deliver, or could not check its credentials.
 
     `reason` is a condition reason (CamelCase, stable: users match on it), `retry_after` seconds where the receiver said
-    so.
+    so; `arrived_perhaps` says that the request was sent and its outcome is unknown.
     """
 
-    def __init__(self, failure: Failure, reason: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        failure: Failure,
+        reason: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        arrived_perhaps: bool = False,
+    ) -> None:
         super().__init__(f"{reason}: {message}")
+        self.arrived_perhaps = arrived_perhaps
         self.failure = failure
         self.reason = reason
         self.message = message

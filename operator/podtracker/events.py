@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubernetes Events on a tracker when a condition of it changes; a repeat raises the count of the first."""
+"""Kubernetes Events on a tracker, such as that a condition of it changed; a repeat raises the count of the first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from podtracker.api import API_VERSION, KIND, Condition, TrackerIdentity, rfc3339
+from podtracker.api import API_VERSION, KIND, Notice, TrackerIdentity, rfc3339
 from podtracker.errors import KubeError
 
 COMPONENT = "pod-tracker"
@@ -48,14 +48,14 @@ class EventRecorder:
         self._wall = wall
         self._shown: dict[tuple[str, str, str], _Shown] = {}
 
-    async def record(self, tracker: TrackerIdentity, condition: Condition) -> None:
-        """Show that a condition became what it is.
+    async def record(self, tracker: TrackerIdentity, notice: Notice) -> None:
+        """Show it.
 
         Raises:
             KubeError: it could not be written.
         """
         now = self._clock()
-        key = (tracker.uid, condition.reason, condition.message)
+        key = (tracker.uid, notice.reason, notice.message)
         shown = self._shown.get(key)
         if shown is not None and now - shown.at < LIFETIME:
             try:
@@ -67,7 +67,7 @@ class EventRecorder:
                 shown.at = now
                 return
         name = f"{tracker.name[:220]}.{_unique(key, self._wall())}"
-        await self._api.create_event(tracker.namespace, self._event(tracker, condition, name))
+        await self._api.create_event(tracker.namespace, self._event(tracker, notice, name))
         self._shown = {k: s for k, s in self._shown.items() if now - s.at < LIFETIME}
         self._shown[key] = _Shown(name=name, count=1, at=now)
 
@@ -76,7 +76,7 @@ class EventRecorder:
         await self._api.patch_event(tracker.namespace, shown.name, patch)
         shown.count += 1
 
-    def _event(self, tracker: TrackerIdentity, condition: Condition, name: str) -> dict[str, Any]:
+    def _event(self, tracker: TrackerIdentity, notice: Notice, name: str) -> dict[str, Any]:
         now = rfc3339(self._wall())
         return {
             "apiVersion": "v1",
@@ -89,9 +89,9 @@ class EventRecorder:
                 "name": tracker.name,
                 "uid": tracker.uid,
             },
-            "type": "Normal" if condition.status == "True" else "Warning",
-            "reason": condition.reason,
-            "message": condition.message[:_MAX_MESSAGE],
+            "type": "Warning" if notice.warning else "Normal",
+            "reason": notice.reason,
+            "message": notice.message[:_MAX_MESSAGE],
             "source": {"component": COMPONENT},
             "reportingComponent": COMPONENT,
             "reportingInstance": self._instance,

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from podtracker.dispatch import Dispatcher
 from podtracker.engine import Engine, Relist
 from podtracker.ledger import Ledger
 from podtracker.pods import Pod
 
-HIGH_WATER = 10_000
+HIGH_WATER = 100_000
 """Occurrences waiting for delivery at which the watch is read no further: memory stays bounded, the API server keeps
 the rest, and a list closes the gap if it does not."""
 _PATIENCE = 0.1
@@ -22,19 +22,27 @@ class Intake:
     """The reflector's sink."""
 
     def __init__(
-        self, engine: Engine, dispatcher: Dispatcher, ledger: Ledger, namespace: str | None, baseline: frozenset[str]
+        self,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        ledger: Ledger,
+        namespace: str | None,
+        *,
+        on_gap: Callable[[str | None], None],
     ) -> None:
-        """Args: baseline: the trackers for whom all that the first list shows is old."""
+        """Args: on_gap: told the namespace (None for all) in which pods may have come and gone unseen."""
+        self._on_gap = on_gap
         self._engine = engine
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._namespace = namespace
-        self._baseline = baseline
         self._relist: Relist | None = None
 
-    def begin_list(self) -> None:
+    def begin_list(self, *, gap: bool) -> None:
         """A list of the scope begins."""
-        self._relist = self._engine.begin_relist(self._namespace, baseline=self._baseline)
+        if gap and self._relist is None:
+            self._on_gap(self._namespace)
+        self._relist = self._engine.begin_relist(self._namespace)
 
     def listed(self, pods: Sequence[Pod]) -> None:
         """A page of that list."""
@@ -42,10 +50,10 @@ class Intake:
             self._dispatcher.submit(self._engine.relisted(self._relist, pods))
 
     def end_list(self) -> None:
-        """The list is complete; from now on everybody's memory is."""
+        """The list is complete."""
         if self._relist is not None:
             self._engine.end_relist(self._relist)
-        self._relist, self._baseline = None, frozenset()
+        self._relist = None
 
     def changed(self, pod: Pod) -> None:
         """A pod was added or modified."""

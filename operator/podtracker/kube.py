@@ -23,6 +23,8 @@ from kubernetes.aio.client.configuration import Configuration
 
 from podtracker import __version__
 from podtracker.api import GROUP, PLURAL, VERSION
+from podtracker.checkpoint import StoredMap
+from podtracker.election import StoredLease
 from podtracker.errors import KubeError, SettingsError
 from podtracker.metrics import Metrics
 
@@ -50,18 +52,46 @@ class _SecretBody(msgspec.Struct, frozen=True):
     data: dict[str, bytes] = msgspec.field(default_factory=dict)
 
 
+class _ObjectMeta(msgspec.Struct, frozen=True):
+    resource_version: str = msgspec.field(name="resourceVersion")
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    metadata: _ObjectMeta
+
+
+class _ConfigMapBody(msgspec.Struct, frozen=True):
+    metadata: _ObjectMeta
+    data: dict[str, str] = msgspec.field(default_factory=dict)
+    binary: dict[str, bytes] = msgspec.field(default_factory=dict, name="binaryData")
+
+
+class _LeaseSpec(msgspec.Struct, frozen=True):
+    holder: str = msgspec.field(default="", name="holderIdentity")
+    transitions: int = msgspec.field(default=0, name="leaseTransitions")
+
+
+class _LeaseBody(msgspec.Struct, frozen=True):
+    metadata: _ObjectMeta
+    spec: _LeaseSpec = msgspec.field(default_factory=_LeaseSpec)
+
+
 class KubeClient:
     """Requests to the API server; every failure is a `KubeError`."""
 
-    def __init__(self, configuration: Configuration, metrics: Metrics) -> None:
+    def __init__(self, configuration: Configuration, metrics: Metrics, *, namespace: str) -> None:
+        """Args: namespace: the operator's own."""
+        self._namespace = namespace
         configuration.connection_pool_maxsize = MAX_CONNECTIONS
         self.configuration = configuration
         self._metrics = metrics
+        self.failing = False
+        """Whether the last request found no API server."""
         self._client = ApiClient(configuration)
         self._client.user_agent = f"pod-tracker/{__version__}"
 
     @classmethod
-    async def connect(cls, metrics: Metrics) -> Self:
+    async def connect(cls, metrics: Metrics, *, namespace: str) -> Self:
         """A client for the cluster of KUBECONFIG, else of ~/.kube/config, else the one this runs in.
 
         Raises:
@@ -77,7 +107,7 @@ class KubeClient:
             raise SettingsError(
                 f"no cluster to talk to: set KUBECONFIG to a kubeconfig file, or run in a pod ({error})"
             ) from error
-        return cls(configuration, metrics)
+        return cls(configuration, metrics, namespace=namespace)
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,8 +179,7 @@ class KubeClient:
             "metadata": {"name": name, "namespace": namespace, "uid": uid},
             "status": status,
         }
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
-        await self._read("PATCH", path, query=query, body=body, content_type=_APPLY)
+        await self._apply(path, body)
 
     # the rest
 
@@ -167,6 +196,53 @@ class KubeClient:
         """Merge-patch a Kubernetes Event."""
         path = f"/api/v1/namespaces/{quote(namespace)}/events/{quote(name)}"
         await self._read("PATCH", path, body=patch, content_type=_MERGE)
+
+    # the operator's own namespace
+
+    async def get_map(self, name: str) -> StoredMap:
+        """Read a ConfigMap."""
+        return _map(await self._read("GET", self._own("configmaps", name)))
+
+    async def create_map(self, name: str, *, data: Mapping[str, str], binary: Mapping[str, str]) -> StoredMap:
+        """Create a ConfigMap, or set these keys of it; server-side apply, so that the right can name the object."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": _own_metadata(name),
+            "data": data,
+            "binaryData": binary,
+        }
+        return _map(await self._apply(self._own("configmaps", name), body))
+
+    async def patch_map(
+        self, name: str, version: str, *, data: Mapping[str, str], binary: Mapping[str, str | None]
+    ) -> str:
+        """Set or remove keys of a ConfigMap; conflict unless it still has `version`. Gives the new one."""
+        patch = {"metadata": {"resourceVersion": version}, "data": data, "binaryData": binary}
+        raw = await self._read("PATCH", self._own("configmaps", name), body=patch, content_type=_MERGE)
+        return msgspec.json.decode(raw, type=_Versioned).metadata.resource_version
+
+    async def get_lease(self, name: str) -> StoredLease:
+        """Read a Lease."""
+        return _lease(await self._read("GET", self._own("leases", name)))
+
+    async def create_lease(self, name: str, spec: Mapping[str, Any]) -> StoredLease:
+        """Create a Lease."""
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": _own_metadata(name), "spec": spec}
+        return _lease(await self._apply(self._own("leases", name), body))
+
+    async def patch_lease(self, name: str, version: str, spec: Mapping[str, Any]) -> StoredLease:
+        """Change a Lease; conflict unless it still has `version`."""
+        patch = {"metadata": {"resourceVersion": version}, "spec": spec}
+        return _lease(await self._read("PATCH", self._own("leases", name), body=patch, content_type=_MERGE))
+
+    async def _apply(self, path: str, body: Mapping[str, Any]) -> bytes:
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        return await self._read("PATCH", path, query=query, body=body, content_type=_APPLY)
+
+    def _own(self, plural: str, name: str) -> str:
+        group = "/apis/coordination.k8s.io/v1" if plural == "leases" else "/api/v1"
+        return f"{group}/namespaces/{quote(self._namespace)}/{plural}/{quote(name)}"
 
     # requests
 
@@ -208,13 +284,31 @@ class KubeClient:
             )
             answer = await self._client.call_api(*request, _request_timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.failing = True
             self._metrics.api_requests.labels(method, "none").inc()
             raise _unreachable(error) from error
+        self.failing = False
         response: aiohttp.ClientResponse = answer.response
         self._metrics.api_requests.labels(method, str(response.status)).inc()
         if response.status >= 400:  # noqa: PLR2004 - the HTTP status itself
             raise await _refused(response)
         return response
+
+
+def _map(raw: bytes) -> StoredMap:
+    body = msgspec.json.decode(raw, type=_ConfigMapBody)
+    return StoredMap(version=body.metadata.resource_version, data=body.data, binary=body.binary)
+
+
+def _lease(raw: bytes) -> StoredLease:
+    body = msgspec.json.decode(raw, type=_LeaseBody)
+    return StoredLease(
+        version=body.metadata.resource_version, holder=body.spec.holder, transitions=body.spec.transitions
+    )
+
+
+def _own_metadata(name: str) -> dict[str, Any]:
+    return {"name": name, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}}
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

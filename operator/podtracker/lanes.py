@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict, deque
+from collections.abc import Container
+from itertools import islice
 
 from podtracker.delivery import Destination, Policy
 from podtracker.errors import DeliveryError, Failure
 from podtracker.ledger import Notification
-from podtracker.messages import how_many_fit
+from podtracker.messages import MAX_PODS, how_many_fit
 
 _MAX_DOUBLINGS = 16
 """Of the backoff; far beyond any ceiling, and far below an overflow."""
@@ -31,14 +33,16 @@ class Queue:
 
     def take(self, *, pressed: bool) -> tuple[Notification, ...]:
         """The next message's notifications; they stay in the queue until settled."""
-        size = self.attempted or (how_many_fit(tuple(self.items)) if pressed else 1)
-        return tuple(self.items[place] for place in range(size))
+        size = self.attempted or (how_many_fit(tuple(islice(self.items, MAX_PODS))) if pressed else 1)
+        return tuple(islice(self.items, size))
 
-    def settle(self, count: int) -> None:
-        """The oldest `count` need no delivery any more."""
+    def settle(self, ids: Container[str]) -> tuple[Notification, ...]:
+        """Those need no delivery any more; gives them."""
         self.attempted = 0
-        for _ in range(min(count, len(self.items))):
-            self.items.popleft()
+        settled = tuple(item for item in self.items if item.id in ids)
+        if settled:
+            self.items = deque(item for item in self.items if item.id not in ids)
+        return settled
 
 
 class Lane:
@@ -47,6 +51,12 @@ class Lane:
     def __init__(self, destination: Destination, policy: Policy, now: float) -> None:
         self.destination = destination
         self.failing = False
+        self.doubt: float | None = None
+        """Seconds since 1970; what was sent since may have arrived without anybody here knowing."""
+        self.attempted_at = now
+        """When an attempt was last begun."""
+        self.arrived: frozenset[str] = frozenset()
+        """Ids that were found at the receiver when it was asked: what has one needs no delivery."""
         self._policy = policy
         self._ring: OrderedDict[str, OrderedDict[str, Queue]] = OrderedDict()
         self._failures = 0
@@ -77,12 +87,21 @@ class Lane:
     @property
     def trackers(self) -> tuple[str, ...]:
         """The uids of all trackers that report to here."""
-        return tuple(tracker for queues in self._ring.values() for tracker in queues)
+        return tuple(queue.tracker for queue in self.queues)
 
     @property
     def backlog(self) -> int:
         """Occurrences that wait here."""
-        return sum(len(queue.items) for queues in self._ring.values() for queue in queues.values())
+        return sum(len(queue.items) for queue in self.queues)
+
+    @property
+    def queues(self) -> tuple[Queue, ...]:
+        """The queues of all trackers that report to here."""
+        return tuple(queue for queues in self._ring.values() for queue in queues.values())
+
+    def doubt_since(self, since: float) -> None:
+        """Something may have arrived since then."""
+        self.doubt = since if self.doubt is None else min(self.doubt, since)
 
     def has_work(self) -> bool:
         """Whether anything here waits for its turn."""
@@ -104,6 +123,13 @@ class Lane:
         """Seconds until the next message may go."""
         missing = 1 - self._refill(now)
         return max(self._not_before - now, missing / self._policy.rate, 0.0)
+
+    def idle_for(self, now: float) -> float:
+        """Seconds since something could have been attempted here and was not, or since an attempt that does not end."""
+        if not self.backlog:
+            self.attempted_at = now
+            return 0.0
+        return max(0.0, now - max(self.attempted_at, self._not_before))
 
     def pressed(self, now: float) -> bool:
         """Whether more waits than may go at once."""

@@ -75,6 +75,8 @@ class TrackerRecord(msgspec.Struct, array_like=True):
     dropped: int = 0
     unannounced: int = 0
     """How many of `dropped` no message has told of yet."""
+    baseline: bool = False
+    """Nothing is remembered of its pods and they have not all been seen yet: those that exist are old."""
 
 
 class PodRecord(msgspec.Struct, array_like=True):
@@ -126,6 +128,18 @@ class Ledger:
         """Start or replace a tracker's record."""
         self._trackers[uid] = record
         self._changed_trackers.add(uid)
+
+    def begin_baseline(self, uid: str) -> None:
+        """What a list shows now is old to this tracker, until `end_baseline`, whatever restarts in between."""
+        self._trackers[uid].baseline = True
+        self._changed_trackers.add(uid)
+
+    def end_baseline(self, namespace: str | None) -> None:
+        """The pods of a namespace, or all, have been seen."""
+        for uid, record in self._trackers.items():
+            if record.baseline and namespace in {None, record.namespace}:
+                record.baseline = False
+                self._changed_trackers.add(uid)
 
     def drop_tracker(self, uid: str) -> None:
         """Forget a tracker with everything held for it."""

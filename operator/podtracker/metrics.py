@@ -58,7 +58,10 @@ class Metrics:
             "pod_tracker_status_writes", "Writes of tracker status, by outcome.", ("outcome",), registry=own
         )
         self.checkpoint_writes = Counter(
-            "pod_tracker_checkpoint_writes", "Writes of the ledger, by object and outcome.", ("object", "outcome"), registry=own
+            "pod_tracker_checkpoint_writes",
+            "Writes of the ledger, by object and outcome.",
+            ("object", "outcome"),
+            registry=own,
         )
         self.checkpoint_seconds = Histogram("pod_tracker_checkpoint_seconds", "Duration of one commit.", registry=own)
         self.gaps = Counter("pod_tracker_gaps", "Times that pods may have come and gone unseen.", registry=own)

@@ -109,20 +109,29 @@ class Reconciler:
 
     # what is there
 
-    def adopt(self, bodies: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-        """Take the trackers that exist at the start; the first list of pods is theirs, they need none of their own.
+    def adopt(self, bodies: Iterable[Mapping[str, Any]], *, resumed: bool) -> frozenset[str]:
+        """Take the trackers that exist at the start.
+
+        Args:
+            bodies: the trackers.
+            resumed: the watch of pods goes on where it was: only trackers that are new have to list theirs. Else a
+                list of all pods comes first, which is everybody's.
 
         Returns:
             Their uids.
         """
         for body in bodies:
-            self.changed(body)
-        for item in self._items.values():
-            item.backfill = False
+            self._take(body, missed=False)
+        if not resumed:
+            for item in self._items.values():
+                item.backfill = False
         return frozenset(self._items)
 
     def changed(self, body: Mapping[str, Any]) -> None:
         """A tracker is there, perhaps new, perhaps with another spec, perhaps as it was."""
+        self._take(body, missed=True)
+
+    def _take(self, body: Mapping[str, Any], *, missed: bool) -> None:
         identity = api.identify(body)
         if body["metadata"].get("deletionTimestamp"):
             self.deleted(identity.uid)
@@ -143,7 +152,7 @@ class Reconciler:
             self._engine.pause(identity.uid)
             self._verdicts.invalid(identity.uid, str(error))
             return
-        item.backfill |= self._engine.track(item.tracker, edited=api.spec_written(body))
+        item.backfill |= self._engine.track(item.tracker, edited=api.spec_written(body), missed=missed)
         self._queue.add(identity.uid)
 
     def deleted(self, uid: str) -> None:

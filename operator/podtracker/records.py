@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger's stored form: compressed, versioned, keys and minimal fields only; no URL, no token, no text.
 
-A format is a number. What was written by an older one is migrated when it is read (`_MIGRATIONS`); what was written by a
-newer one is refused: guessing would lose or repeat messages.
+A format is a number. What was written by an older one is migrated when it is read (`_MIGRATIONS`); what was written by
+a newer one is refused: guessing would lose or repeat messages.
 """
 
 from __future__ import annotations

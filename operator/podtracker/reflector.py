@@ -27,14 +27,15 @@ PAGE = 500
 """Pods per page: about 4 MB of JSON, decoded in 5 ms."""
 WATCH_TIMEOUT = 300
 """Seconds after which the API server is asked to end a watch; with jitter, so that many do not end together."""
-SILENCE = 90.0
-"""Seconds without a byte after which a watch is dead: bookmarks come about once a minute."""
 BACKOFF, BACKOFF_MAX = 1.0, 10.0
 """Seconds between tries while the API server fails."""
 SHORT_WATCH = 1.0
 """Seconds; a watch that ends sooner did not end by its time, whatever it looks like."""
 TRIES_BEFORE_RELIST = 3
 """Errors in a row at one resourceVersion before it is given up for a list."""
+
+
+_START = "start"
 
 
 class PodApi(Protocol):
@@ -64,8 +65,12 @@ class PodApi(Protocol):
 class PodSink(Protocol):
     """Who is told. All calls are synchronous: order is kept because nothing can overtake."""
 
-    def begin_list(self) -> None:
-        """A list of the scope begins; what it does not show by its end does not exist."""
+    def begin_list(self, *, gap: bool) -> None:
+        """A list of the scope begins; what it does not show by its end does not exist.
+
+        Args:
+            gap: pods may have come and gone unseen before it.
+        """
         ...
 
     def listed(self, pods: Sequence[Pod]) -> None:
@@ -103,20 +108,39 @@ class Reflector:
     """One scope's pods."""
 
     def __init__(
-        self, api: PodApi, namespace: str | None, sink: PodSink, *, metrics: Metrics, clock: Callable[[], float]
+        self,
+        api: PodApi,
+        namespace: str | None,
+        sink: PodSink,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        resume: str = "",
+        silence: float = 90.0,
     ) -> None:
+        """Args.
+
+        resume: the resourceVersion up to which the sink knows everything; empty where it must list first.
+        silence: seconds without a byte after which a watch is dead; bookmarks come about once a minute.
+        """
+        self._silence = silence
         self._api = api
         self._namespace = namespace
         self._sink = sink
         self._metrics = metrics
         self._clock = clock
-        self._resource_version = ""
+        self._resource_version = resume
         self._failures = 0
         self._heard = clock()
         self.synced = asyncio.Event()
-        """Set once the first list is complete."""
+        """Set once everything was seen that existed at the start, and the watch runs."""
         self.events = 0
         """Watch events of pods seen since the start."""
+
+    @property
+    def position(self) -> str:
+        """The resourceVersion up to which the sink has been told everything; empty before and during a list."""
+        return self._resource_version
 
     def silent_for(self) -> float:
         """Seconds since anything at all came from the API server."""
@@ -124,12 +148,11 @@ class Reflector:
 
     async def run(self) -> None:
         """List and watch, for ever."""
-        cause = "start"
+        cause = _START
         while True:
             if not self._resource_version:
                 if not await self._tried(self._list(cause)):
                     continue
-                self.synced.set()
             began = self._clock()
             end = await self._watch()
             if end is _End.TIMEOUT and self._clock() - began < SHORT_WATCH:
@@ -157,7 +180,7 @@ class Reflector:
 
     async def _list(self, cause: str) -> None:
         self._metrics.lists.labels(cause).inc()
-        self._sink.begin_list()
+        self._sink.begin_list(gap=cause != _START)
         token = ""
         while True:
             page = decode_page(await self._api.list_pods(self._namespace, limit=PAGE, continue_token=token))
@@ -177,11 +200,12 @@ class Reflector:
         timeout = int(WATCH_TIMEOUT * random.uniform(0.85, 1.0))  # noqa: S311 - it spreads load, it protects nothing
         try:
             async with (
-                asyncio.timeout(timeout + SILENCE),
+                asyncio.timeout(timeout + self._silence),
                 self._api.watch_pods(
                     self._namespace, resource_version=self._resource_version, timeout=timeout
                 ) as chunks,
             ):
+                self.synced.set()
                 return await self._read(chunks)
         except TimeoutError:
             return _End.SILENCE
@@ -195,7 +219,7 @@ class Reflector:
     async def _read(self, chunks: AsyncIterator[bytes]) -> _End:
         lines = _Lines()
         while True:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(self._silence):
                 chunk = await anext(chunks, b"")
             self._heard = self._clock()
             if not chunk:

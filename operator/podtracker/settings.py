@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Exact names; empty for all namespaces."""
     pod_namespace: str
     pod_name: str
+    pod_uid: str
+    """This replica's identity; survives a restart of its container."""
+    lease_duration: float
+    lease_renew_deadline: float
+    lease_retry: float
+    watch_silence: float
     service_account: str
     slack_api_url: str
     slack_rate: float
@@ -141,6 +148,31 @@ _SETTINGS: Final = (
     _Setting("pod_namespace", "POD_NAMESPACE", "", _namespace, "the operator's own namespace"),
     _Setting("pod_name", "POD_NAME", "pod-tracker", _any, "the operator's own pod, as Kubernetes Events name it"),
     _Setting(
+        "pod_uid", "POD_UID", "", _any, "the operator's own pod's uid, its identity as a leader; random where empty"
+    ),
+    _Setting(
+        "lease_duration",
+        "LEASE_DURATION",
+        "8",
+        _number(1, 3600),
+        "seconds after which an unrenewed lease may be taken over",
+    ),
+    _Setting(
+        "lease_renew_deadline",
+        "LEASE_RENEW_DEADLINE",
+        "5",
+        _number(0.5, 3600),
+        "seconds without a renewal after which the leader sends nothing",
+    ),
+    _Setting(
+        "watch_silence",
+        "WATCH_SILENCE",
+        "90",
+        _number(1, 3600),
+        "seconds without a byte after which a watch is dead; bookmarks come about once a minute",
+    ),
+    _Setting("lease_retry", "LEASE_RETRY", "1", _number(0.1, 600), "seconds between renewals of the lease"),
+    _Setting(
         "service_account",
         "POD_SERVICE_ACCOUNT",
         "pod-tracker-controller-manager",
@@ -213,6 +245,9 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
             raise SettingsError(f"{source}: {error}") from None
     if values["retry_backoff_max"] < values["retry_backoff"]:
         raise SettingsError("RETRY_BACKOFF_MAX: must not be less than RETRY_BACKOFF")
+    if not values["lease_retry"] < values["lease_renew_deadline"] < values["lease_duration"]:
+        raise SettingsError("LEASE_RETRY must be less than LEASE_RENEW_DEADLINE, and that less than LEASE_DURATION")
+    values["pod_uid"] = values["pod_uid"] or uuid.uuid4().hex
     return Settings(**values)
 
 

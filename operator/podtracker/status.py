@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from podtracker.api import Condition, PodTrackerStatus, TrackerIdentity, rfc3339
+from podtracker.api import Condition, Notice, PodTrackerStatus, TrackerIdentity, rfc3339
 from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
 
@@ -72,7 +72,7 @@ class _Entry:
         self.written: PodTrackerStatus | None = None
         self.due: float | None = None
         self.written_at = now - _COUNTERS_INTERVAL
-        self.events: list[Condition] = []
+        self.notices: list[Notice] = []
 
 
 class StatusBoard:
@@ -82,7 +82,7 @@ class StatusBoard:
         self,
         *,
         sink: StatusSink,
-        record: Callable[[TrackerIdentity, Condition], Awaitable[None]],
+        record: Callable[[TrackerIdentity, Notice], Awaitable[None]],
         counts: Callable[[str], Counts],
         gone: Callable[[str], None],
         metrics: Metrics,
@@ -91,7 +91,7 @@ class StatusBoard:
     ) -> None:
         """Args.
 
-        record: shows a change of a condition as a Kubernetes Event on the tracker; raises KubeError.
+        record: shows a Kubernetes Event on a tracker; raises KubeError.
         counts: the numbers of a tracker, by uid.
         gone: told the uid of a tracker that turned out not to exist any more.
         clock: monotonic seconds.
@@ -145,7 +145,7 @@ class StatusBoard:
             return
         entry.conditions[kind] = new
         if kind == REPORTER_READY and _worth_an_event(old, new):
-            entry.events.append(new)
+            entry.notices.append(Notice(warning=new.status != "True", reason=reason, message=message))
         self._schedule(entry, _CONDITION_DELAY)
 
     def delivered(self, uid: str) -> None:
@@ -161,6 +161,13 @@ class StatusBoard:
         if entry is not None:
             entry.last_error = error
             self.touch(uid)
+
+    def notify(self, uid: str, notice: Notice) -> None:
+        """Show a Kubernetes Event on the tracker."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            entry.notices.append(notice)
+            self._schedule(entry, _CONDITION_DELAY)
 
     def touch(self, uid: str) -> None:
         """A number of this tracker may have changed."""
@@ -226,13 +233,13 @@ class StatusBoard:
 
     async def _write_now(self, entry: _Entry) -> None:
         status = self._status(entry)
-        events, entry.events = entry.events, []
+        notices, entry.notices = entry.notices, []
         uid = entry.tracker.uid
         if status != entry.written and not await self._apply(entry, status):
-            entry.events = events + entry.events
+            entry.notices = notices + entry.notices
             return
-        for condition in events:
-            await self._tell(entry.tracker, condition)
+        for notice in notices:
+            await self._tell(entry.tracker, notice)
         if self._entries.get(uid) is entry and self._status(entry) != entry.written:
             self.touch(uid)
 
@@ -254,9 +261,9 @@ class StatusBoard:
         entry.written, entry.written_at = status, self._clock()
         return True
 
-    async def _tell(self, tracker: TrackerIdentity, condition: Condition) -> None:
+    async def _tell(self, tracker: TrackerIdentity, notice: Notice) -> None:
         try:
-            await self._record(tracker, condition)
+            await self._record(tracker, notice)
         except KubeError as error:
             logger.warning("cannot record an Event", extra=_who(tracker) | {"error": str(error)})
 

@@ -26,11 +26,11 @@ class Address:
         return f"{self.host or '*'}:{self.port}"
 
 
-def health_app(*, live: Mapping[str, Check], ready: Mapping[str, Check]) -> web.Application:
-    """`/healthz` from the `live` checks, `/readyz` from the `ready` ones; 503 names each that fails."""
+def health_app(*, live: Mapping[str, Check], ready: Mapping[str, Check], role: Callable[[], str]) -> web.Application:
+    """`/healthz` from `live`, `/readyz` from `ready`: 503 names each check that fails, 200 says the role."""
     app = web.Application()
-    app.router.add_get("/healthz", _answer(live))
-    app.router.add_get("/readyz", _answer(ready))
+    app.router.add_get("/healthz", _answer(live, role))
+    app.router.add_get("/readyz", _answer(ready, role))
     return app
 
 
@@ -69,11 +69,13 @@ async def serving(app: web.Application, address: Address | None) -> AsyncIterato
         await runner.cleanup()
 
 
-def _answer(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _answer(
+    checks: Mapping[str, Check], role: Callable[[], str]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handler(_: web.Request) -> web.StreamResponse:
         problems = [f"{name}: {problem}" for name, check in checks.items() if (problem := check()) is not None]
         if problems:
             return web.Response(status=503, text="\n".join(problems) + "\n")
-        return web.Response(text="ok\n")
+        return web.Response(text=f"{role()}\n")
 
     return handler

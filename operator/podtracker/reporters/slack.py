@@ -58,6 +58,10 @@ _TRANSIENT: Final = frozenset(
 """Slack's errors that pass by themselves."""
 
 _TOO_MANY: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+HISTORY_PAGE, HISTORY_PAGES = 200, 10
+"""Messages per page, and pages at most, of a read-back: the newest 2,000 of the channel."""
+CLOCK_MARGIN = 120.0
+"""Seconds by which this machine's clock and Slack's may differ."""
 _DEFAULT_RETRY_AFTER = 30.0
 """Seconds, where Slack throttles and does not say for how long; its own headers say 30 as a rule."""
 
@@ -100,6 +104,35 @@ class SlackReporter:
         async with self._calling(destination.token) as client:
             await client.auth_test()
 
+    async def arrived(self, destination: Destination, *, since: float) -> frozenset[str] | None:
+        """Read the channel back, which needs `channels:history` (or the like for private channels).
+
+        Raises:
+            DeliveryError: Slack could not be asked now.
+        """
+        found: set[str] = set()
+        cursor = ""
+        try:
+            for _ in range(HISTORY_PAGES):
+                async with self._calling(destination.token) as client:
+                    page = await client.conversations_history(
+                        channel=destination.channel,
+                        oldest=f"{max(0.0, since - CLOCK_MARGIN):.6f}",
+                        limit=HISTORY_PAGE,
+                        include_all_metadata=True,
+                        cursor=cursor or None,
+                    )
+                for message in page.get("messages") or ():
+                    found.update(_ids_of(message))
+                cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+                if not cursor:
+                    break
+        except DeliveryError as error:
+            if error.failure is Failure.REFUSED:
+                return None
+            raise
+        return frozenset(found)
+
     @contextlib.asynccontextmanager
     async def _calling(self, token: Token) -> AsyncIterator[AsyncWebClient]:
         value = token.reveal()
@@ -116,13 +149,15 @@ class SlackReporter:
             yield client
         except SlackApiError as error:
             raise _translated(error.response) from None
-        except TimeoutError:
-            raise DeliveryError(Failure.RETRY, "Unreachable", "Slack did not answer in time") from None
-        except (aiohttp.ClientError, OSError, SlackClientError) as error:
+        except aiohttp.ClientConnectorError as error:
             raise DeliveryError(Failure.RETRY, "Unreachable", f"cannot reach Slack: {type(error).__name__}") from None
+        except TimeoutError:
+            raise _lost("Slack did not answer in time") from None
+        except (aiohttp.ClientError, OSError, SlackClientError) as error:
+            raise _lost(f"the connection to Slack broke: {type(error).__name__}") from None
         except (AttributeError, UnicodeDecodeError):
             # slack_sdk takes a body that is no JSON object for a dict, see AsyncSlackResponse.validate.
-            raise DeliveryError(Failure.RETRY, "Unreachable", "the answer is not one of Slack's") from None
+            raise _lost("the answer is not one of Slack's") from None
 
 
 def escape(text: str) -> str:
@@ -143,12 +178,27 @@ def _translated(response: Any) -> DeliveryError:
         wait = _retry_after(response)
         return DeliveryError(Failure.THROTTLED, "RateLimited", f"Slack asks to wait {wait:g} s", retry_after=wait)
     if not word:
-        return DeliveryError(Failure.RETRY, "Unreachable", f"the answer is not one of Slack's (HTTP status {status})")
+        return _lost(f"the answer is not one of Slack's (HTTP status {status})")
     if status >= 500 or word in _TRANSIENT:  # noqa: PLR2004 - the HTTP status itself
-        return DeliveryError(Failure.RETRY, "Unreachable", f"Slack answered {status} {word}")
+        return _lost(f"Slack answered {status} {word}")
     if word in _UNDELIVERABLE:
         return DeliveryError(Failure.UNDELIVERABLE, "Rejected", f"Slack answered {word}")
     return DeliveryError(Failure.REFUSED, _REFUSED.get(word, "Rejected"), f"Slack answered {word}")
+
+
+def _lost(message: str) -> DeliveryError:
+    """Whether the message was accepted is unknown."""
+    return DeliveryError(Failure.RETRY, "Unreachable", message, arrived_perhaps=True)
+
+
+def _ids_of(message: Any) -> list[str]:
+    """The ids that a message of ours carries; none of any other."""
+    metadata = message.get("metadata") if isinstance(message, dict) else None
+    if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT_TYPE:
+        return []
+    payload = metadata.get("event_payload")
+    ids = payload.get("ids") if isinstance(payload, dict) else None
+    return [key for key in ids if isinstance(key, str)] if isinstance(ids, list) else []
 
 
 def _retry_after(response: Any) -> float:
