@@ -136,10 +136,9 @@ class SlackReporter:
     @contextlib.asynccontextmanager
     async def _calling(self, token: Token) -> AsyncIterator[AsyncWebClient]:
         value = token.reveal()
-        if not value or not value.isascii() or not value.isprintable():
-            raise DeliveryError(
-                Failure.REFUSED, "InvalidAuth", "the token is empty or has characters that no token has"
-            )
+        if not value or not value.isprintable():
+            problem = "the token is empty, or has characters that no HTTP header can carry"
+            raise DeliveryError(Failure.REFUSED, "InvalidAuth", problem)
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         client = AsyncWebClient(
