@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-
 from typing import TypeVar
 
 import msgspec

@@ -150,9 +150,8 @@ class Reflector:
         """List and watch, for ever."""
         cause = _START
         while True:
-            if not self._resource_version:
-                if not await self._tried(self._list(cause)):
-                    continue
+            if not self._resource_version and not await self._tried(self._list(cause)):
+                continue
             began = self._clock()
             end = await self._watch()
             if end is _End.TIMEOUT and self._clock() - began < SHORT_WATCH:

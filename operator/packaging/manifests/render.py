@@ -49,6 +49,8 @@ OUTPUTS: Final = (
     _rbac("service_account"),
     _rbac("role"),
     _rbac("role_binding"),
+    _rbac("leader_role"),
+    _rbac("leader_role_binding"),
     _rbac("secret_reader_role"),
     _rbac("podtracker_admin_role"),
     _rbac("podtracker_editor_role"),

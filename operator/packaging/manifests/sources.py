@@ -37,6 +37,8 @@ class RoleNames(_Source, frozen=True):
 
     manager: Name
     manager_binding: Name
+    leader: Name
+    leader_binding: Name
     secret_reader: Name
     tracker_admin: Name
     tracker_editor: Name
@@ -70,6 +72,7 @@ class RbacRules(_Source, frozen=True):
     """The rules of every role that is shipped."""
 
     manager: Rules
+    leader: Rules
     secret_reader: Rules
     tracker_admin: Rules
     tracker_editor: Rules
