@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 
 from podtracker import __version__, app, logs, settings
-from podtracker.checkpoint import DeposedError
 from podtracker.election import NotLeadingError
 from podtracker.errors import PodTrackerError, SettingsError
+from podtracker.journal import DeposedError
 from podtracker.records import NewerFormatError
 from podtracker.redact import Redactor
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from podtracker import handlers, web
 from podtracker.api import Notice
-from podtracker.checkpoint import Checkpoint, DeposedError, Restored
+from podtracker.checkpoint import Checkpoint, Restored
 from podtracker.credentials import Account, Credentials, Verifier
 from podtracker.delivery import Policy
 from podtracker.dispatch import Dispatcher
@@ -23,7 +23,9 @@ from podtracker.election import Timing as LeaseTiming
 from podtracker.engine import Engine
 from podtracker.errors import KubeError, PodTrackerError
 from podtracker.events import EventRecorder
+from podtracker.health import Health, Limits
 from podtracker.intake import Intake
+from podtracker.journal import DeposedError
 from podtracker.kube import KubeClient
 from podtracker.ledger import Ledger
 from podtracker.matching import TrackerIndex
@@ -43,11 +45,8 @@ logger = logging.getLogger(__name__)
 
 DEAF_AFTER = 2.7
 """Times the WATCH_SILENCE without a byte after which the process counts as deaf; two dead watches and a list fit in."""
-LAG_LIMIT = 10.0
-"""Seconds that the event loop may be late before the process counts as stuck."""
-_LAG_INTERVAL = 1.0
-STUCK_AFTER = 300.0
-"""Seconds that something due may see no attempt; every attempt is bounded far below."""
+_LOOK_AGAIN = 1.0
+"""Seconds between looks at something that nothing announces."""
 DOUBT_LASTS = 60.0
 """Seconds after which what an earlier process left in flight has been asked for wherever something waits."""
 ALL = "*"
@@ -147,10 +146,15 @@ class App:
             watched=lambda namespace: not settings.watch_namespaces or namespace in settings.watch_namespaces,
             clock=self._clock,
         )
-        self._leads = False
-        self._stop_kopf, self._kopf_ready = asyncio.Event(), asyncio.Event()
+        self._stop_kopf = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._beat = self._clock()
+        self._health = Health(
+            limits=Limits(silence=DEAF_AFTER * settings.watch_silence),
+            watches=lambda: self._reflectors,
+            api_server_away=lambda: kube.failing,
+            idle_for=self._dispatcher.idle_for,
+            clock=self._clock,
+        )
         self._export()
 
     async def run(self) -> None:
@@ -165,10 +169,10 @@ class App:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._slack.close)
-            await stack.enter_async_context(web.serving(self._health(), self._settings.health_address))
+            await stack.enter_async_context(web.serving(self._probes(), self._settings.health_address))
             await stack.enter_async_context(web.serving(web.metrics_app(self._metrics), self._settings.metrics_address))
             self._catch_signals()
-            beating = self._start(self._keep_beating(), "heartbeat")
+            beating = self._start(self._health.beat(), "heartbeat")
             stack.push_async_callback(_cancelled, [beating])
             stack.push_async_callback(self._elector.release)
             waited = await self._unless_stopped(self._elector.acquire())
@@ -182,7 +186,7 @@ class App:
             if found is None:
                 return
             restored, trackers = found
-            self._leads = True
+            self._health.leads = True
             self._metrics.takeover_seconds.set(waited)
             logger.info("became leader", extra={"epoch": restored.epoch, "waited": round(waited, 3)})
             await self._work(restored, trackers, renewing)
@@ -301,7 +305,9 @@ class App:
         registry = handlers.registry_for(self._reconciler, self._kube.configuration, self._kube.bearer_token)
         ready = asyncio.create_task(self._catch_signals_again(), name="signals")
         try:
-            await handlers.run(registry, self._settings.watch_namespaces, stop=self._stop_kopf, ready=self._kopf_ready)
+            await handlers.run(
+                registry, self._settings.watch_namespaces, stop=self._stop_kopf, ready=self._health.watching_trackers
+            )
         finally:
             ready.cancel()
 
@@ -350,14 +356,9 @@ class App:
         """Once the receivers were asked what they have, what an earlier process left in flight is history."""
         await asyncio.sleep(DOUBT_LASTS)
         while self._dispatcher.doubtful:  # noqa: ASYNC110 - rare, and nothing waits for it
-            await asyncio.sleep(_LAG_INTERVAL)
+            await asyncio.sleep(_LOOK_AGAIN)
         self._dispatcher.doubt(None)
         self._checkpoint.settled()
-
-    async def _keep_beating(self) -> None:
-        while True:
-            self._beat = self._clock()
-            await asyncio.sleep(_LAG_INTERVAL)
 
     # ending
 
@@ -368,7 +369,7 @@ class App:
 
     async def _catch_signals_again(self) -> None:
         """Kopf takes the signals for itself when it starts; they are ours, to drain before kopf ends (kopf.md §3)."""
-        await self._kopf_ready.wait()
+        await self._health.watching_trackers.wait()
         self._catch_signals()
 
     async def _wind_down(
@@ -402,34 +403,13 @@ class App:
             dropped=record.dropped if record else 0,
         )
 
-    def _health(self) -> Any:
+    def _probes(self) -> Any:
+        health = self._health
         return web.health_app(
-            live={"loop": self._lag, "watch": self._deaf, "outbox": self._stuck},
-            ready={"leader": self._not_ready},
-            role=lambda: "leader" if self._leads else "standby",
+            live={"loop": health.lag, "watch": health.deaf, "outbox": health.stuck},
+            ready={"watch": health.not_ready},
+            role=health.role,
         )
-
-    def _lag(self) -> str | None:
-        late = self._clock() - self._beat - _LAG_INTERVAL
-        return f"the event loop is {late:.0f} s late" if late > LAG_LIMIT else None
-
-    def _deaf(self) -> str | None:
-        silence = max((reflector.silent_for() for reflector in self._reflectors.values()), default=0.0)
-        if silence <= DEAF_AFTER * self._settings.watch_silence or self._kube.failing:
-            return None
-        return f"a pod watch has been silent for {silence:.0f} s although the API server answers"
-
-    def _stuck(self) -> str | None:
-        idle = self._dispatcher.idle_for() if self._leads else 0.0
-        return f"something due has seen no attempt for {idle:.0f} s" if idle > STUCK_AFTER else None
-
-    def _not_ready(self) -> str | None:
-        """A standby is ready to lead; a leader is ready once it sees pods and trackers."""
-        if not self._leads:
-            return None
-        if not all(reflector.synced.is_set() for reflector in self._reflectors.values()):
-            return "the first list of pods is not complete"
-        return None if self._kopf_ready.is_set() else "trackers are not watched yet"
 
     def _export(self) -> None:
         metrics = self._metrics
@@ -440,7 +420,7 @@ class App:
             "Watch events of pods.",
             lambda: sum(reflector.events for reflector in self._reflectors.values()),
         )
-        metrics.gauge("pod_tracker_leader", "1 while this instance leads.", lambda: float(self._leads))
+        metrics.gauge("pod_tracker_leader", "1 while this instance leads.", lambda: float(self._health.leads))
         metrics.gauge("pod_tracker_ledger_bytes", "Bytes of the stored ledger.", lambda: self._checkpoint.stored_bytes)
         metrics.counter("pod_tracker_candidates", "Trackers looked at for pods.", lambda: self._index.looked_at)
 

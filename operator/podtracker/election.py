@@ -3,8 +3,8 @@
 
 The rules are those of client-go's leader election: a holder counts as gone when its record has not changed for the
 lease's duration *by the candidate's own clock*, so clocks are never compared; every write names the version that it
-read. Beyond them: a leader that cannot renew in time first only pauses, and goes on if the Lease still names it; it ends
-when somebody else does. A candidate with the identity of the holder is the same pod, restarted, and goes on at once.
+read. Beyond them: a leader that cannot renew in time first only pauses, and goes on if the Lease still names it; it
+ends when somebody else does. A candidate with the holder's identity is the same pod, restarted, and goes on at once.
 """
 
 from __future__ import annotations

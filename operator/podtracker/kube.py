@@ -23,9 +23,9 @@ from kubernetes.aio.client.configuration import Configuration
 
 from podtracker import __version__
 from podtracker.api import GROUP, PLURAL, VERSION
-from podtracker.checkpoint import StoredMap
 from podtracker.election import StoredLease
 from podtracker.errors import KubeError, SettingsError
+from podtracker.journal import StoredMap
 from podtracker.metrics import Metrics
 
 REQUEST_TIMEOUT = 30.0
