@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from devcluster.local import LocalCluster
+from support.kube import Kube
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONFIG: Final = REPOSITORY / "config"
@@ -14,6 +15,7 @@ CONFIG: Final = REPOSITORY / "config"
 OPERATOR_NAMESPACE: Final = "pod-tracker-system"
 OPERATOR_ACCOUNT: Final = "pod-tracker-controller-manager"
 OPERATOR_ROLE: Final = "pod-tracker-manager-role"
+LEADER_ROLE: Final = "pod-tracker-leader-role"
 
 _TOKEN_LIFE: Final = "3h"
 
@@ -34,6 +36,15 @@ def install_rights(cluster: LocalCluster) -> None:
     """Make the operator's namespace and apply its ServiceAccount, role and binding."""
     cluster.kubectl("create", "namespace", OPERATOR_NAMESPACE)
     cluster.kubectl("apply", "--server-side", "-k", str(CONFIG / "rbac"))
+
+
+async def forget(kube: Kube) -> None:
+    """Delete what operators keep for their successors: Lease and ledger. The next one starts as the first ever."""
+    for kind in ("Lease", "ConfigMap"):
+        for kept in await kube.list(kind, OPERATOR_NAMESPACE):
+            name = kept["metadata"]["name"]
+            if name.startswith("pod-tracker-"):
+                await kube.delete(kind, name, OPERATOR_NAMESPACE)
 
 
 def operator_kubeconfig(cluster: LocalCluster, path: Path, *, account: str = OPERATOR_ACCOUNT) -> Path:

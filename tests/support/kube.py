@@ -24,8 +24,10 @@ _RBAC_GROUP: Final = "apis/rbac.authorization.k8s.io/v1"
 _PATHS: Final = {
     "ClusterRole": (_RBAC_GROUP, "clusterroles"),
     "ClusterRoleBinding": (_RBAC_GROUP, "clusterrolebindings"),
+    "ConfigMap": ("api/v1", "configmaps"),
     "CustomResourceDefinition": (_CRD_GROUP, "customresourcedefinitions"),
     "Event": ("api/v1", "events"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "Namespace": ("api/v1", "namespaces"),
     "Pod": ("api/v1", "pods"),
     "PodTracker": ("apis/pod-tracker.lost.backend/v1", "podtrackers"),

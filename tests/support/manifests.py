@@ -63,13 +63,13 @@ def make_service_account(name: str) -> Json:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
 
 
-def make_role_binding(name: str, *, cluster_role: str, account: str, account_namespace: str) -> Json:
-    """Return a RoleBinding that gives a ServiceAccount the rules of a ClusterRole, in one namespace only."""
+def make_role_binding(name: str, *, role: str, account: str, account_namespace: str, kind: str = "ClusterRole") -> Json:
+    """Return a RoleBinding that gives a ServiceAccount the rules of a role, in one namespace only."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cluster_role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": account_namespace}],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ FAST: Final[Mapping[str, str]] = {
 START_PATIENCE: Final = 30.0
 """Seconds until a start that does not become ready counts as failed."""
 
+_numbers = itertools.count(1)
+
 _INHERITED: Final = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 """Of the tests' own environment; the rest (proxies, a KUBECONFIG) must not reach the operator."""
 
@@ -54,6 +57,7 @@ class Operator:
         self._command = [*self.command("run"), *flags]
         self._env = {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+            "POD_UID": f"test-{next(_numbers)}",
             "HEALTH_PROBE_BIND_ADDRESS": f"127.0.0.1:{self.health_port}",
             "METRICS_BIND_ADDRESS": f"127.0.0.1:{self.metrics_port}",
             **env,
@@ -83,7 +87,7 @@ class Operator:
             )
 
     async def start(self) -> None:
-        """Start the process and wait until it says that it is ready."""
+        """Start the process and wait until it is ready, and the leader."""
         self.spawn()
         try:
             await eventually(self._is_ready, what="the operator's /readyz", within=START_PATIENCE)
@@ -156,6 +160,7 @@ class Operator:
             raise RuntimeError(f"the operator ended by itself with status {process.returncode}\n{self.tail()}")
         status, text = await self._get(self.health_port, "/readyz")
         assert status == 200, f"{status} {text}"
+        assert "standby" not in text, text
         return True
 
     async def _get(self, port: int, path: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from demo.lock import only_demo
 from demo.play import Play
 from demo.settings import Settings
 from demo.stage import Checkout
-from devcluster.errors import ClusterError
+from devcluster.errors import ClusterError, sentence
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -48,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DemoError, ClusterError) as error:
         console.say(f"The demo failed: {error}")
         return FAILED
+    except OSError as error:
+        console.say(f"The demo failed: {sentence(error, settings.folder)}")
+        return FAILED
     except _StoppedError:
-        console.say("Stopped before the message came; nothing is left running.")
+        console.say("Stopped before the message came; nothing that the demo started is left running.")
         return INTERRUPTED
     console.say("Done.")
     return 0

@@ -43,6 +43,7 @@ def cluster_for_demo(asked: Kind, progress: Progress) -> Iterator[DemoCluster]:
     clusters = Clusters(progress=progress)
     ran_before = clusters.status(asked) is not None
     info = clusters.up(asked)
+    progress(f"Using the {info.kind} cluster at {info.server} (context {info.context}, Kubernetes {info.version})")
     is_ours = not ran_before and info.kind is not Kind.CURRENT
     guardian = _guardian(info) if is_ours else None
     try:

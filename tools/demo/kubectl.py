@@ -28,7 +28,9 @@ class Kubectl:
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
         """Use `program` with `environment` on top of the process's own."""
         self.program = program
-        self._environment = {**os.environ, "KUBERC": "off", **environment}
+        # Plugins for logging in inherit the environment, and the Slack token is none of their business.
+        inherited = {name: value for name, value in os.environ.items() if name != "SLACK_TOKEN"}
+        self._environment = {**inherited, "KUBERC": "off", **environment}
 
     async def run(self, *arguments: str, stdin: str | None = None, timeout: float = TIMEOUT) -> str:  # noqa: ASYNC109
         """Run a command and return its output; raises KubectlError when it fails or takes longer than `timeout`."""
@@ -52,7 +54,7 @@ class Kubectl:
         )
 
     async def get(self, namespace: str, kind: str, name: str) -> dict[str, Any] | None:
-        """Read one object; None where there is none, or no such kind."""
+        """Read one object; None where there is none."""
         output = await self.run("-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "json")
         found = json.loads(output) if output.strip() else None
         return found if isinstance(found, dict) else None

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from demo import hints, operator_process, tracker
@@ -39,10 +39,10 @@ class Play:
     checkout: Checkout
     shown: bool = False
     """Whether the message was shown: from here on, Ctrl-C is a regular end."""
-    _status: Status = field(default_factory=dict)
 
     async def run(self) -> None:
         """Perform, clean up; raises DemoError with the reason when the message did not come."""
+        self.checkout.check()
         folder = self.settings.folder
         environment = {"KUBECONFIG": self.cluster.kubeconfig} if self.cluster.kubeconfig else {}
         kubectl = Kubectl(self.cluster.kubectl, {**environment, "KUBECACHEDIR": str(folder / "kubectl-cache")})
@@ -63,8 +63,8 @@ class Play:
             await self._close(operator, slack, sample)
 
     async def _set_up(self, stage: Stage) -> None:
-        self.checkout.check()
         await stage.check_no_rival()
+        await stage.check_untouched()
         async with self.console.patience("Installing the CRD and the operator's rights"):
             await stage.install(self.checkout)
         await stage.clear()
@@ -110,29 +110,20 @@ class Play:
             await kubectl.apply(tracker.secret(self.settings.slack))
         async with self.console.patience(f"Applying the tracker {sample.name}, which waits for the pod {sample.pod}"):
             await kubectl.apply(sample.manifest)
-            await self._reach(kubectl, sample, tracker.is_ready)
+            await _reach(kubectl, sample, tracker.is_ready)
         if slack and slack.messages:
             raise DemoError(f"The tracker alone posted something already.\n{slack.summary()}")
         async with self.console.patience(f"kubectl run {sample.pod} --image={IMAGE}"):
             await stage.run_pod()
-            await self._reach(kubectl, sample, tracker.has_delivered)
+            status = await _reach(kubectl, sample, tracker.has_delivered)
         if slack:
             _check_one(slack, sample)
             self.console.show(f"#{sample.channel}  {slack.messages[0].text}")
         else:
-            _check_counted_one(self._status)
+            _check_counted_one(status)
             self.console.show(f"Slack took it for channel {sample.channel}:  {sample.text}")
         self.console.say("kubectl get podtrackers")
         self.console.show(await kubectl.run("-n", tracker.NAMESPACE, "get", "podtrackers"))
-
-    async def _reach(self, kubectl: Kubectl, sample: Tracker, reached: tracker.Predicate) -> None:
-        try:
-            async with asyncio.timeout(TRACKER_TIMEOUT):
-                self._status = await tracker.follow(kubectl, sample.name, reached)
-        except TimeoutError:
-            found = await kubectl.get(tracker.NAMESPACE, "podtracker", sample.name)
-            state = tracker.describe((found or {}).get("status", {}))
-            raise DemoError(f"Waited {TRACKER_TIMEOUT:.0f} s in vain for the tracker. {state}") from None
 
     async def _close(self, operator: OperatorProcess, slack: FakeSlack | None, sample: Tracker) -> None:
         """End the operator, which drains; only then is it certain that nothing came twice."""
@@ -140,6 +131,16 @@ class Play:
             await operator.stop()
         if slack:
             _check_one(slack, sample)
+
+
+async def _reach(kubectl: Kubectl, sample: Tracker, reached: tracker.Predicate) -> Status:
+    try:
+        async with asyncio.timeout(TRACKER_TIMEOUT):
+            return await tracker.follow(kubectl, sample.name, reached)
+    except TimeoutError:
+        found = await kubectl.get(tracker.NAMESPACE, "podtracker", sample.name)
+        state = tracker.describe((found or {}).get("status", {}))
+        raise DemoError(f"Waited {TRACKER_TIMEOUT:.0f} s in vain for the tracker. {state}") from None
 
 
 def _check_one(slack: FakeSlack, sample: Tracker) -> None:

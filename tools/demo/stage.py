@@ -75,18 +75,17 @@ class Stage:
             stop = f"kubectl -n {OPERATOR_NAMESPACE} scale deployment {OPERATOR} --replicas=0"
             raise DemoError(f"An operator already runs in this cluster, and two of them post twice: `{stop}` stops it.")
 
-    async def clear(self) -> None:
-        """Remove what an earlier demo left, and on a cluster for play also what stands in the way.
+    async def check_untouched(self) -> None:
+        """Raise DemoError when a cluster that people need holds what the demo would replace or serve without asking."""
+        if not self.cluster.is_somebodys:
+            return
+        for item in await self._in_the_way():
+            _require_ours(item)
+        await self._check_no_other_tracker()
 
-        Raises:
-            DemoError: something of somebody else's stands in the way on a cluster that is not ours to tidy.
-        """
-        in_the_way = [item for item in await self._existing() if item.is_ours or self._is_needed(item)]
-        if self.cluster.is_somebodys:
-            for item in in_the_way:
-                _require_ours(item)
-            await self._check_no_other_tracker()
-        for item in in_the_way:
+    async def clear(self) -> None:
+        """Remove what an earlier demo left, and what else stands in the way."""
+        for item in await self._in_the_way():
             await self._delete(item)
 
     async def strike(self) -> None:
@@ -108,14 +107,21 @@ class Stage:
         )
         return made.strip()
 
+    async def _in_the_way(self) -> list[_Item]:
+        return [item for item in await self._existing() if item.is_ours or self._is_needed(item)]
+
     async def _existing(self) -> list[_Item]:
         # The tracker goes before the pod: nobody is told about what the demo tidies away.
-        kinds = (("podtracker", self.tracker.name), ("pod", self.tracker.pod), (_SECRET_KIND, SECRET))
+        kinds = [("podtracker", self.tracker.name)] if await self._has_crd() else []
+        kinds += [("pod", self.tracker.pod), (_SECRET_KIND, SECRET)]
         found = [(kind, name, await self.kubectl.get(NAMESPACE, kind, name)) for kind, name in kinds]
         return [_Item(kind, name, _is_ours(existing)) for kind, name, existing in found if existing is not None]
 
     def _is_needed(self, item: _Item) -> bool:
         return item.kind != _SECRET_KIND or not self.tracker.token
+
+    async def _has_crd(self) -> bool:
+        return await self.kubectl.get(NAMESPACE, "customresourcedefinitions", CRD_NAME) is not None
 
     async def _delete(self, item: _Item) -> None:
         async with self.console.patience(f"Removing {item.kind} {item.name} in namespace {NAMESPACE}"):
@@ -124,6 +130,8 @@ class Stage:
             )
 
     async def _check_no_other_tracker(self) -> None:
+        if not await self._has_crd():
+            return
         command = (
             "-n",
             NAMESPACE,

@@ -15,7 +15,7 @@ from devcluster.cache import cache_root
 from devcluster.choose import VARIABLE, Kind, requested
 from devcluster.clusters import Clusters, Info
 from devcluster.errors import ClusterError, sentence
-from devcluster.progress import to_stderr
+from devcluster.progress import Progress, to_stderr
 
 EXIT_FAILED: Final = 1
 EXIT_NOT_UP: Final = 3
@@ -41,8 +41,7 @@ class _StoppedError(BaseException):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 with a sentence on stderr, or 3 from `status` when none is up."""
     args = _parser().parse_args(argv)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         return _COMMANDS[args.command](args)
     except ClusterError as exc:
@@ -52,13 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _StoppedError as exc:
         to_stderr("Stopped; nothing that was begun is left running. The same command again goes on from here.")
         return 128 + exc.number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return EXIT_FAILED
 
 
 def _up(args: argparse.Namespace) -> int:
     info = Clusters(progress=to_stderr).up(requested(args.kind, os.environ), port=args.port)
-    _show(info)
-    if info.kubeconfig is not None:
+    _show(info, to_stderr)
+    if info.kubeconfig is not None:  # alone on stdout, so that `eval "$(…)"` sets it
         _write(f"export KUBECONFIG={shlex.quote(str(info.kubeconfig))}")
     return 0
 
@@ -77,7 +79,7 @@ def _status(args: argparse.Namespace) -> int:
     if info is None:
         _write("No cluster is up.")
         return EXIT_NOT_UP
-    _show(info)
+    _show(info, _write)
     return 0
 
 
@@ -117,13 +119,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _show(info: Info) -> None:
-    _write(f"kind: {info.kind}")
-    _write(f"context: {info.context}")
-    _write(f"server: {info.server}")
-    _write(f"version: {info.version}")
+def _show(info: Info, write: Progress) -> None:
+    write(f"kind: {info.kind}")
+    write(f"context: {info.context}")
+    write(f"server: {info.server}")
+    write(f"version: {info.version}")
     for name, pid in sorted(info.pids.items()):
-        _write(f"pid: {pid} {name}")
+        write(f"pid: {pid} {name}")
 
 
 def _write(line: str) -> None:

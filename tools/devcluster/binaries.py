@@ -114,12 +114,14 @@ class _Build:
         todo = [program for program in programs if self._is_needed(program)]
         if not todo:  # somebody built them while we waited for the lock
             return
-        self._prepare()
-        with Runner(self._cache.build_log, self._narrator) as runner:
-            go = ensure_go(self._cache, pins.minimal_go(), runner, narrator=self._narrator)
-            for number, program in enumerate(todo, start=1):
-                self._build(go, runner, program, f"{number} of {len(todo)}")
-        shutil.rmtree(self._cache.temporary, ignore_errors=True)
+        try:
+            self._prepare()
+            with Runner(self._cache.build_log, self._narrator) as runner:
+                go = ensure_go(self._cache, pins.minimal_go(), runner, narrator=self._narrator)
+                for number, program in enumerate(todo, start=1):
+                    self._build(go, runner, program, f"{number} of {len(todo)}")
+        finally:
+            shutil.rmtree(self._cache.temporary, ignore_errors=True)
         self._narrator.say(f"built {', '.join(program.name for program in todo)}")
 
     def _is_needed(self, program: Program) -> bool:
