@@ -14,15 +14,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from podtracker import __version__, app, logs, settings
-from podtracker.election import NotLeadingError
+from podtracker import __version__, logs, settings
 from podtracker.errors import PodTrackerError, SettingsError
-from podtracker.journal import DeposedError
-from podtracker.records import NewerFormatError
 from podtracker.redact import Redactor
-
-FAILED = 1
-_EXIT_CODES = {SettingsError: 2, app.CrdMissingError: 3, NotLeadingError: 4, DeposedError: 4, NewerFormatError: 5}
 
 logger = logging.getLogger("podtracker")
 
@@ -54,20 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = settings.load(flags, os.environ)
     except SettingsError as error:
         sys.stderr.write(f"podtracker: {error}\n")
-        return _EXIT_CODES[SettingsError]
+        return error.exit_code
     logs.set_up(level=chosen.log_level, form=chosen.log_format, redact=redactor)
     return _run(chosen, redactor)
 
 
 def _run(chosen: settings.Settings, redactor: Redactor) -> int:
+    from podtracker import app  # noqa: PLC0415 - 0.7 s of imports that a wrong flag need not wait for
+
     try:
         asyncio.run(app.run(chosen, redactor))
     except PodTrackerError as error:
         logger.error("%s", error)  # noqa: TRY400 - foreseen: the sentence says it all
-        return _EXIT_CODES.get(type(error), FAILED)
+        return error.exit_code
     except Exception:
         logger.exception("ended by a bug")
-        return FAILED
+        return PodTrackerError.exit_code
     return 0
 
 

@@ -55,12 +55,14 @@ HEAL_INTERVAL = 300.0
 """Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf.md §2)."""
 START_PATIENCE = 60.0
 """Seconds in which the API server must answer at the start."""
-END_PATIENCE = 6.0
-"""Seconds for the last status and for kopf to end: with DRAIN_TIMEOUT it stays below Kubernetes' grace of 30 s."""
+END_PATIENCE = 4.0
+"""Seconds for the last writes, and as many for kopf to end: with DRAIN_TIMEOUT below Kubernetes' grace of 30 s."""
 
 
 class CrdMissingError(PodTrackerError):
     """The CustomResourceDefinition is not installed."""
+
+    exit_code = 3
 
 
 class App:
@@ -212,7 +214,7 @@ class App:
             await self._dispatcher.close()
             raise
         else:
-            await self._wind_down(tasks, checkpoint, kopf)
+            await self._wind_down(tasks, checkpoint)
         finally:
             self._stop_kopf.set()
             await asyncio.wait([kopf], timeout=END_PATIENCE)
@@ -372,20 +374,17 @@ class App:
         await self._health.watching_trackers.wait()
         self._catch_signals()
 
-    async def _wind_down(
-        self, tasks: list[asyncio.Task[None]], checkpoint: asyncio.Task[None], kopf: asyncio.Task[None]
-    ) -> None:
-        """No more pods, then no more messages, then no more status; all within DRAIN_TIMEOUT and END_PATIENCE."""
+    async def _wind_down(self, tasks: list[asyncio.Task[None]], checkpoint: asyncio.Task[None]) -> None:
+        """No more pods, then no more messages, then no more status; within DRAIN_TIMEOUT and twice END_PATIENCE."""
         logger.info("stopping", extra={"waiting": self._ledger.waiting})
         await _cancelled([task for task in tasks if task.get_name() != "status"])
         self._queue.close()
         left = await self._dispatcher.drain(self._settings.drain_timeout)
         clean = await self._dispatcher.close()
         await _cancelled([*tasks, checkpoint])
-        # kopf cancels whatever was started after itself once it ends, so it is let go only now.
-        self._stop_kopf.set()
+        # kopf, when it ends, waits for whatever was started after itself, so it is let go last.
         last = asyncio.create_task(self._write_last(clean=clean), name="last writes")
-        await asyncio.wait([kopf, last], timeout=END_PATIENCE)
+        await asyncio.wait([last], timeout=END_PATIENCE)
         await _cancelled([last])
         logger.info("stopped", extra={"undelivered": left, "clean": clean})
 

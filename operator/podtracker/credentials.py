@@ -43,10 +43,14 @@ class Account(msgspec.Struct, frozen=True):
     name: str
 
 
-class _Answer(Generic[V]):
-    def __init__(self, value: V, at: float) -> None:
-        self.value = value
-        self.at = at
+class _Slot(Generic[V]):
+    """The answer to one question, and who is about to use it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+        self.answers: list[V] = []
+        self.at = 0.0
 
 
 class _Shared(Generic[K, V]):
@@ -58,24 +62,26 @@ class _Shared(Generic[K, V]):
     def __init__(self, ask: Callable[[K], Awaitable[V]], clock: Callable[[], float]) -> None:
         self._ask = ask
         self._clock = clock
-        self._answers: dict[K, _Answer[V]] = {}
-        self._asking: dict[K, asyncio.Lock] = {}
+        self._slots: dict[K, _Slot[V]] = {}
 
     async def get(self, key: K, max_age: float) -> V:
         """An answer at most `max_age` seconds old; raises what `ask` raises, to everybody who asks then."""
-        lock = self._asking.setdefault(key, asyncio.Lock())
-        async with lock:
-            answer = self._answers.get(key)
-            if answer is None or self._clock() - answer.at > max_age:
-                answer = self._answers[key] = _Answer(await self._ask(key), self._clock())
-                self._prune()
-        return answer.value
+        self._prune()
+        slot = self._slots.setdefault(key, _Slot())
+        slot.users += 1
+        try:
+            async with slot.lock:
+                if not slot.answers or self._clock() - slot.at > max_age:
+                    slot.answers = [await self._ask(key)]
+                    slot.at = self._clock()
+                return slot.answers[0]
+        finally:
+            slot.users -= 1
 
     def _prune(self) -> None:
         oldest = self._clock() - self._KEPT
-        for key in [key for key, answer in self._answers.items() if answer.at < oldest]:
-            if not self._asking[key].locked():
-                del self._answers[key], self._asking[key]
+        for key in [key for key, slot in self._slots.items() if slot.at < oldest and not slot.users]:
+            del self._slots[key]
 
 
 class Credentials:
@@ -108,7 +114,7 @@ class Credentials:
 
     async def _from_secret(self, namespace: str, ref: SecretRef, max_age: float) -> Token:
         key = ref.key or DEFAULT_SECRET_KEY
-        data = await self._secret(namespace, ref.name, max_age)
+        data = await self._secret(namespace, ref.name, key, max_age)
         value = data.get(key, b"").strip()
         if not value:
             raise CredentialsError(
@@ -117,7 +123,7 @@ class Credentials:
             )
         return Token(value.decode("utf-8", "replace"))
 
-    async def _secret(self, namespace: str, name: str, max_age: float) -> Mapping[str, bytes]:
+    async def _secret(self, namespace: str, name: str, key: str, max_age: float) -> Mapping[str, bytes]:
         answer = await self._secrets.get((namespace, name), max_age)
         if not isinstance(answer, KubeError):
             return answer
@@ -126,7 +132,7 @@ class Credentials:
         raise CredentialsError(
             "SecretNotFound",
             f"Secret {name} does not exist in namespace {namespace}; make it: "
-            f"kubectl -n {namespace} create secret generic {name} --from-literal={DEFAULT_SECRET_KEY}=YOUR-TOKEN",
+            f"kubectl -n {namespace} create secret generic {name} --from-literal={key}=YOUR-TOKEN",
         )
 
     async def _read(self, where: tuple[str, str]) -> Mapping[str, bytes] | KubeError:

@@ -91,8 +91,8 @@ class Dispatcher:
             self._detach(queue)
             if lane is not None:
                 lane.add(queue)
-        if lane is not None and retry and lane.failing:
-            lane.recovered(self._clock())
+        if lane is not None and retry:
+            lane.reconsider(self._clock())
         self._wake(lane)
         return lane is not None and lane.failing
 
@@ -148,8 +148,11 @@ class Dispatcher:
     def _lane(self, destination: Destination) -> Lane:
         lane = self._lanes.get(destination)
         if lane is None:
-            lane = self._lanes[destination] = Lane(destination, self._policy, self._clock())
+            now = self._clock()
+            self._lanes = {key: other for key, other in self._lanes.items() if not other.rested(now)}
+            lane = self._lanes[destination] = Lane(destination, self._policy, now)
             lane.doubt = self._doubt
+        if lane not in self._tasks:
             self._wakes[lane] = asyncio.Event()
             self._tasks[lane] = asyncio.create_task(self._serve(lane), name="lane")
         return lane
@@ -182,7 +185,8 @@ class Dispatcher:
                 elif (queue := lane.next_queue()) is not None:
                     await self._send(lane, queue)
         finally:
-            del self._lanes[lane.destination], self._wakes[lane], self._tasks[lane]
+            # The lane itself stays until it has rested: its pace and a Retry-After outlive its trackers.
+            del self._wakes[lane], self._tasks[lane]
             self._progress.set()
 
     # one message
@@ -272,10 +276,12 @@ class Dispatcher:
         if error.failure is Failure.UNDELIVERABLE:
             queue.settle({notification.id for notification in batch})
             await self._settle(batch, delivered=False)
-        else:
-            queue.attempted = len(batch) if error.failure is Failure.RETRY else 0
-            lane.failed(error, self._clock())
-        self._listener.failed(lane.trackers or (queue.tracker,), error)
+            self._listener.failed((queue.tracker,), error)
+            return
+        if error.arrived_perhaps:
+            queue.attempted = len(batch)
+        lane.failed(error, self._clock())
+        self._listener.failed(lane.trackers, error)
 
     async def _settle(self, batch: tuple[Notification, ...], *, delivered: bool) -> None:
         self._ledger.settle(batch, delivered=delivered)

@@ -26,6 +26,8 @@ LEASE = "pod-tracker-leader"
 class NotLeadingError(PodTrackerError):
     """Somebody else leads: this process must end."""
 
+    exit_code = 4
+
 
 class StoredLease(msgspec.Struct, frozen=True):
     """The Lease as it is stored."""

@@ -52,6 +52,7 @@ class Engine:
         self._ledger = ledger
         self._changed = changed
         self._backfills: list[Backfill] = []
+        self._relists: list[Relist] = []
         self._departed: OrderedDict[str, _Departed] = OrderedDict()
         """The pods that went last. A backfill and the watch are two views of the same pods: one that the list still has
         must neither be told twice nor come back to life, and one that was made and deleted before its tracker became
@@ -118,7 +119,8 @@ class Engine:
         held = self._ledger.forget_pod(uid)
         for tracker in held:
             self._changed(tracker)
-        self._departed[uid] = _Departed(pod=pod, told=set(held))
+        gone = self._departed.setdefault(uid, _Departed(pod=pod, told=set()))
+        gone.told.update(held)
         while len(self._departed) > REMEMBERED_DEPARTED and not self._backfills:
             self._departed.popitem(last=False)
 
@@ -126,7 +128,9 @@ class Engine:
 
     def begin_relist(self, namespace: str | None) -> Relist:
         """A list of everything in a scope begins; a namespace of None is all."""
-        return Relist(namespace=namespace, unseen=set(self._ledger.pods_in(namespace)))
+        relist = Relist(namespace=namespace, unseen=set(self._ledger.pods_in(namespace)))
+        self._relists = [other for other in self._relists if other.namespace != namespace] + [relist]
+        return relist
 
     def relisted(self, relist: Relist, pods: Sequence[Pod]) -> list[Notification]:
         """A page of that list."""
@@ -142,6 +146,8 @@ class Engine:
         for pod_uid in relist.unseen:
             self._depart(pod_uid, None)
         self._ledger.end_baseline(relist.namespace)
+        if relist in self._relists:
+            self._relists.remove(relist)
 
     def begin_backfill(self, tracker: Tracker) -> tuple[Backfill, list[Notification]]:
         """A list for one new tracker begins; call before it is asked for.
@@ -165,6 +171,7 @@ class Engine:
                 continue
             gone = self._departed.get(pod.uid)
             if gone is None:
+                self._doubt(pod)
                 found += self._consider(backfill.tracker, pod)
             else:
                 found += self._consider_departed(backfill.tracker, gone, pod)
@@ -175,14 +182,20 @@ class Engine:
         if backfill in self._backfills:
             self._backfills.remove(backfill)
 
+    def _doubt(self, pod: Pod) -> None:
+        """A backfill shows what a relist under way may be too old or too new to show: the relist has the last word."""
+        for relist in self._relists:
+            if relist.namespace in {None, pod.namespace} and not self._ledger.knows(pod.uid):
+                relist.unseen.add(pod.uid)
+
     def _means(self, tracker: str, pod: Pod) -> bool:
         return any(candidate.uid == tracker for candidate in self._index.matching(pod))
 
     def _consider_departed(self, tracker: str, gone: _Departed, pod: Pod) -> list[Notification]:
         if tracker in gone.told:
             return []
-        gone.told.add(tracker)
         found = self._consider(tracker, pod)
+        gone.told.add(tracker)
         self._ledger.drop_mask(tracker, pod.uid)
         return found
 
@@ -190,7 +203,9 @@ class Engine:
         if self._ledger.mask(tracker, pod.uid) is not None:
             return []
         record = self._ledger.tracker(tracker)
-        news = record is not None and not record.baseline and pod.created >= record.match_since
+        gone = self._departed.get(pod.uid)
+        told = gone is not None and tracker in gone.told
+        news = record is not None and not record.baseline and not told and pod.created >= record.match_since
         self._ledger.put_mask(tracker, pod.uid, pod.namespace, pod.name, Event.CREATED.bit)
         self._changed(tracker)
         if not news:

@@ -8,14 +8,20 @@ needs to know a library. No message in here may hold a credential or a response 
 from __future__ import annotations
 
 import enum
+from typing import ClassVar
 
 
 class PodTrackerError(Exception):
     """The root of everything that this package raises on purpose."""
 
+    exit_code: ClassVar[int] = 1
+    """Of the process, when it ends the process."""
+
 
 class SettingsError(PodTrackerError):
     """A flag or an environment variable has a value that cannot work; the message says which and what would."""
+
+    exit_code = 2
 
 
 class InvalidTrackerError(PodTrackerError):

@@ -33,6 +33,8 @@ _STATE: Final = "state"
 class DeposedError(PodTrackerError):
     """Another instance has taken the journal over: this one must not send or write any more."""
 
+    exit_code = 4
+
 
 class StoredMap(msgspec.Struct):
     """A ConfigMap: its version, and its binary data by key."""

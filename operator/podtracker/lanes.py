@@ -39,10 +39,13 @@ class Queue:
     def settle(self, ids: Container[str]) -> tuple[Notification, ...]:
         """Those need no delivery any more; gives them."""
         self.attempted = 0
-        settled = tuple(item for item in self.items if item.id in ids)
-        if settled:
+        settled = []
+        while self.items and self.items[0].id in ids:
+            settled.append(self.items.popleft())
+        if any(item.id in ids for item in self.items):
+            settled += [item for item in self.items if item.id in ids]
             self.items = deque(item for item in self.items if item.id not in ids)
-        return settled
+        return tuple(settled)
 
 
 class Lane:
@@ -60,6 +63,7 @@ class Lane:
         self._policy = policy
         self._ring: OrderedDict[str, OrderedDict[str, Queue]] = OrderedDict()
         self._failures = 0
+        self._throttled = False
         self._not_before = now
         self._allowance = float(policy.burst)
         self._counted_at = now
@@ -142,6 +146,7 @@ class Lane:
     def failed(self, error: DeliveryError, now: float) -> None:
         """Find when to try again."""
         self.failing = True
+        self._throttled = error.failure is Failure.THROTTLED
         if error.failure is Failure.THROTTLED:
             self._not_before = now + (error.retry_after or self._policy.backoff)
         elif error.failure is Failure.REFUSED:
@@ -153,10 +158,19 @@ class Lane:
             self._not_before = now + min(self._policy.backoff_max, doubled) * jitter
 
     def recovered(self, now: float) -> None:
-        """It works again, or something changed that may have mended it: try at once."""
-        self.failing = False
+        """It works."""
+        self.failing = self._throttled = False
         self._failures = 0
         self._not_before = now
+
+    def reconsider(self, now: float) -> None:
+        """Something changed that may have ended a refusal: try at once, unless the receiver itself said when."""
+        if self.failing and not self._throttled:
+            self.recovered(now)
+
+    def rested(self, now: float) -> bool:
+        """Whether nothing would be different if the lane were made anew."""
+        return not self.used and now >= self._not_before and self._refill(now) >= self._policy.burst
 
     def _refill(self, now: float) -> float:
         earned = (now - self._counted_at) * self._policy.rate

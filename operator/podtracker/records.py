@@ -33,6 +33,8 @@ class CorruptLedgerError(PodTrackerError):
 class NewerFormatError(PodTrackerError):
     """What is stored was written by a newer version of the operator."""
 
+    exit_code = 5
+
 
 def encode(delta: Delta) -> bytes:
     """The stored form: one byte of format, then compressed msgpack."""
