@@ -44,6 +44,10 @@ test-unit: $(READY) ## Run the unit tests (seconds, no cluster).
 test-integration: $(READY) binaries ## Run the integration tests on a real etcd and kube-apiserver.
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
 
+.PHONY: chaos
+chaos: $(READY) binaries ## Prove the delivery guarantee by faults: SCALE=short|full, SEED=number.
+	$(PYTHON) -m pytest tests/chaos -s --chaos-scale=$(or $(SCALE),full) $(if $(SEED),--chaos-seed=$(SEED)) $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Check style, types, layers, and that generated files are what `make manifests` makes.
 	$(VENV)/bin/ruff check
