@@ -53,6 +53,8 @@ ALL = "*"
 """The name of the scope of all namespaces."""
 HEAL_INTERVAL = 300.0
 """Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf.md §2)."""
+KOPF_STARTS = 2.0
+"""Seconds that kopf may take to start when it is to end already."""
 START_PATIENCE = 60.0
 """Seconds in which the API server must answer at the start."""
 END_PATIENCE = 4.0
@@ -216,8 +218,9 @@ class App:
         else:
             await self._wind_down(tasks, checkpoint)
         finally:
-            self._stop_kopf.set()
-            await asyncio.wait([kopf], timeout=END_PATIENCE)
+            await _cancelled([renewing])
+            await self._elector.release()
+            await self._end_kopf(kopf)
 
     def _take_stock(self, restored: Restored, trackers: list[dict[str, Any]]) -> None:
         """Bring the restored ledger and the trackers that exist together."""
@@ -382,11 +385,19 @@ class App:
         left = await self._dispatcher.drain(self._settings.drain_timeout)
         clean = await self._dispatcher.close()
         await _cancelled([*tasks, checkpoint])
-        # kopf, when it ends, waits for whatever was started after itself, so it is let go last.
+        # Before kopf ends: it would wait for what was started after itself.
         last = asyncio.create_task(self._write_last(clean=clean), name="last writes")
         await asyncio.wait([last], timeout=END_PATIENCE)
         await _cancelled([last])
         logger.info("stopped", extra={"undelivered": left, "clean": clean})
+
+    async def _end_kopf(self, kopf: asyncio.Task[None]) -> None:
+        """Kopf does not end well while it starts: it is given the time to."""
+        starting = asyncio.create_task(self._health.watching_trackers.wait(), name="starting")
+        await asyncio.wait([starting, kopf], timeout=KOPF_STARTS, return_when=asyncio.FIRST_COMPLETED)
+        await _cancelled([starting])
+        self._stop_kopf.set()
+        await asyncio.wait([kopf], timeout=END_PATIENCE)
 
     async def _write_last(self, *, clean: bool) -> None:
         await asyncio.gather(self._checkpoint.close(clean=clean), self._board.flush())

@@ -135,7 +135,7 @@ class Elector:
 
     async def release(self) -> None:
         """Let the next candidate take over at once. The Lease may be lost already; then there is nothing to do."""
-        lease, self._renewed_at = self._lease, float("-inf")
+        lease, self._lease, self._renewed_at = self._lease, None, float("-inf")
         if lease is None or lease.holder != self._identity:
             return
         try:

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from demo.errors import DemoError
-from demo.operator_process import OperatorDiedError, OperatorProcess, Ports, environment, write_kubeconfig
+from demo.operator_process import (
+    OPERATOR_SETTINGS,
+    OperatorDiedError,
+    OperatorProcess,
+    Ports,
+    environment,
+    write_kubeconfig,
+)
+from podtracker import settings
+from support.waiting import eventually
 
 PORTS = Ports(health=1234, metrics=2345)
 
@@ -65,6 +74,10 @@ def test_it_gets_what_it_needs() -> None:
 def test_it_does_not_inherit_its_own_settings_nor_the_token() -> None:
     base = {"SLACK_TOKEN": "xoxb-secret", "SLACK_CHANNEL": "C1", "SLACK_RATE": "0.01", "LOG_LEVEL": "error"}
     assert not made(base).keys() & base.keys()
+
+
+def test_all_its_settings_are_known() -> None:
+    assert {setting.variable for setting in settings._SETTINGS} == OPERATOR_SETTINGS
 
 
 def test_a_slack_on_loopback_is_not_sought_behind_a_proxy() -> None:
@@ -159,6 +172,5 @@ async def test_it_does_not_outlive_a_demo_that_is_killed(tmp_path: Path) -> None
     )
     async with asyncio.timeout(20):
         assert await process.wait() == -9
-        orphan = Path("/proc") / log.read_text().strip()
-        while orphan.exists() and "podtracker" in (orphan / "cmdline").read_text():
-            await asyncio.sleep(0.02)
+    orphan = Path("/proc") / log.read_text().strip()
+    await eventually(lambda: not orphan.exists(), what="the end of the orphan")
