@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from podtracker import handlers, web
-from podtracker.api import Notice
+from podtracker.census import Census
 from podtracker.checkpoint import Checkpoint, Restored
 from podtracker.credentials import Account, Credentials, Verifier
 from podtracker.delivery import Policy
@@ -21,7 +21,6 @@ from podtracker.dispatch import Dispatcher
 from podtracker.election import Elector, NotLeadingError
 from podtracker.election import Timing as LeaseTiming
 from podtracker.engine import Engine
-from podtracker.errors import KubeError, PodTrackerError
 from podtracker.events import EventRecorder
 from podtracker.health import Health, Limits
 from podtracker.intake import Intake
@@ -51,20 +50,10 @@ DOUBT_LASTS = 60.0
 """Seconds after which what an earlier process left in flight has been asked for wherever something waits."""
 ALL = "*"
 """The name of the scope of all namespaces."""
-HEAL_INTERVAL = 300.0
-"""Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf.md §2)."""
 KOPF_STARTS = 2.0
 """Seconds that kopf may take to start when it is to end already."""
-START_PATIENCE = 60.0
-"""Seconds in which the API server must answer at the start."""
 END_PATIENCE = 4.0
 """Seconds for the last writes, and as many for kopf to end: with DRAIN_TIMEOUT below Kubernetes' grace of 30 s."""
-
-
-class CrdMissingError(PodTrackerError):
-    """The CustomResourceDefinition is not installed."""
-
-    exit_code = 3
 
 
 class App:
@@ -150,6 +139,17 @@ class App:
             watched=lambda namespace: not settings.watch_namespaces or namespace in settings.watch_namespaces,
             clock=self._clock,
         )
+        self._census = Census(
+            lister=kube,
+            scopes=self._scopes(),
+            reconciler=self._reconciler,
+            dispatcher=self._dispatcher,
+            board=self._board,
+            index=self._index,
+            ledger=self._ledger,
+            metrics=metrics,
+            clock=self._clock,
+        )
         self._stop_kopf = asyncio.Event()
         self._stopping = asyncio.Event()
         self._health = Health(
@@ -199,10 +199,10 @@ class App:
 
     async def _begin(self) -> tuple[Restored, list[dict[str, Any]]]:
         restored = await self._checkpoint.restore()
-        return restored, await self._list_trackers()
+        return restored, await self._census.first()
 
     async def _work(self, restored: Restored, trackers: list[dict[str, Any]], renewing: asyncio.Task[None]) -> None:
-        self._take_stock(restored, trackers)
+        self._census.take_stock(restored, trackers)
         jobs = self._jobs(restored)
         checkpoint = self._start(self._checkpoint.run(), "checkpoint")
         tasks = [self._start(coroutine, name) for name, coroutine in jobs]
@@ -222,65 +222,11 @@ class App:
             await self._elector.release()
             await self._end_kopf(kopf)
 
-    def _take_stock(self, restored: Restored, trackers: list[dict[str, Any]]) -> None:
-        """Bring the restored ledger and the trackers that exist together."""
-        known = frozenset(self._ledger.trackers())
-        resumed = bool(restored.positions)
-        existing = self._reconciler.adopt(trackers, resumed=resumed)
-        for uid in known - {body["metadata"]["uid"] for body in trackers}:
-            self._ledger.drop_tracker(uid)
-        for uid in existing - known:
-            if not resumed and self._ledger.tracker(uid) is not None:
-                self._ledger.begin_baseline(uid)
-        self._dispatcher.doubt(restored.doubt_since)
-        self._dispatcher.submit(self._ledger.outbox())
-        if restored.fresh and (restored.problem is not None or existing):
-            self._tell_fresh(restored.problem, existing)
-
-    def _tell_fresh(self, problem: str | None, trackers: frozenset[str]) -> None:
-        logger.error(
-            "ledger missing, starting as new", extra={"problem": problem or "there is none", "trackers": len(trackers)}
-        )
-        self._metrics.gaps.inc()
-        message = "nothing is remembered of what was reported: the pods that exist now count as reported"
-        for uid in trackers:
-            self._board.notify(uid, Notice(warning=True, reason="LedgerMissing", message=message))
-
-    def _on_gap(self, namespace: str | None) -> None:
-        logger.warning("watch gap", extra={"namespace": namespace or "*"})
-        self._metrics.gaps.inc()
-        message = "pods that were created and deleted while the watch was interrupted may have gone unseen"
-        for tracker in tuple(self._index):
-            if namespace is None or tracker.namespace == namespace:
-                self._board.notify(tracker.uid, Notice(warning=True, reason="WatchGap", message=message))
-
     # starting
-
-    async def _list_trackers(self) -> list[dict[str, Any]]:
-        """All trackers, once, before any pod is looked at: so that the first list of pods finds who means them."""
-        deadline = self._clock() + START_PATIENCE
-        found: list[dict[str, Any]] = []
-        for namespace in self._scopes():
-            while True:
-                try:
-                    found += await self._kube.list_trackers(namespace)
-                    break
-                except KubeError as error:
-                    if error.not_found:
-                        raise CrdMissingError(
-                            "the PodTracker CRD is not installed; install it: kubectl apply --server-side -k config/crd"
-                        ) from error
-                    if self._clock() > deadline:
-                        raise
-                    logger.warning(
-                        "cannot list trackers yet", extra={"namespace": namespace or "*", "error": str(error)}
-                    )
-                    await asyncio.sleep(1.0)
-        return found
 
     def _jobs(self, restored: Restored) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         for namespace in self._scopes():
-            intake = Intake(self._engine, self._dispatcher, self._ledger, namespace, on_gap=self._on_gap)
+            intake = Intake(self._engine, self._dispatcher, self._ledger, namespace, on_gap=self._census.gap)
             scope = namespace or ALL
             self._reflectors[scope] = Reflector(
                 self._kube,
@@ -295,7 +241,7 @@ class App:
             *((f"reflector {scope}", reflector.run()) for scope, reflector in self._reflectors.items()),
             ("reconciler", self._reconciler.run()),
             ("status", self._board.run()),
-            ("healing", self._heal()),
+            ("census", self._census.keep_up()),
             ("doubt", self._settle_doubt()),
         ]
 
@@ -342,20 +288,6 @@ class App:
                 raise RuntimeError(f"the task {task.get_name()} ended, which it never should")
         finally:
             stopping.cancel()
-
-    async def _heal(self) -> None:
-        while True:
-            await asyncio.sleep(HEAL_INTERVAL)
-            before = self._reconciler.known()
-            try:
-                bodies = [body for scope in self._scopes() for body in await self._kube.list_trackers(scope)]
-            except KubeError as error:
-                logger.warning("cannot list trackers", extra={"error": str(error)})
-                continue
-            for body in bodies:
-                self._reconciler.changed(body)
-            for uid in before - {body["metadata"]["uid"] for body in bodies}:
-                self._reconciler.deleted(uid)
 
     async def _settle_doubt(self) -> None:
         """Once the receivers were asked what they have, what an earlier process left in flight is history."""

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is there and what is remembered of them: trackers counted at the start and now and then, gaps told to each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from podtracker.api import Notice
+from podtracker.checkpoint import Restored
+from podtracker.dispatch import Dispatcher
+from podtracker.errors import KubeError, PodTrackerError
+from podtracker.ledger import Ledger
+from podtracker.matching import TrackerIndex
+from podtracker.metrics import Metrics
+from podtracker.reconcile import Reconciler
+from podtracker.status import StatusBoard
+
+logger = logging.getLogger(__name__)
+
+HEAL_INTERVAL = 300.0
+"""Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf lists anew after a 410, and
+does not compare)."""
+START_PATIENCE = 60.0
+"""Seconds in which the API server must answer at the start."""
+_RETRY = 1.0
+"""Seconds between tries at the start."""
+
+
+class CrdMissingError(PodTrackerError):
+    """The CustomResourceDefinition is not installed."""
+
+    exit_code = 3
+
+
+class TrackerLister(Protocol):
+    """Where trackers are listed."""
+
+    async def list_trackers(self, namespace: str | None) -> list[dict[str, Any]]:
+        """All trackers of a namespace, or of all; raises KubeError, not_found where the CRD is not installed."""
+        ...
+
+
+class Census:
+    """Brings the trackers that exist and the ledger together."""
+
+    def __init__(
+        self,
+        *,
+        lister: TrackerLister,
+        scopes: Sequence[str | None],
+        reconciler: Reconciler,
+        dispatcher: Dispatcher,
+        board: StatusBoard,
+        index: TrackerIndex,
+        ledger: Ledger,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        """Args: scopes: the watched namespaces; None for all; clock: monotonic seconds."""
+        self._lister = lister
+        self._scopes = scopes
+        self._reconciler = reconciler
+        self._dispatcher = dispatcher
+        self._board = board
+        self._index = index
+        self._ledger = ledger
+        self._metrics = metrics
+        self._clock = clock
+
+    async def first(self) -> list[dict[str, Any]]:
+        """All trackers, before any pod is looked at: so that the first list of pods finds who means them.
+
+        Raises:
+            CrdMissingError: there is no such kind.
+            KubeError: the API server did not answer for long.
+        """
+        deadline = self._clock() + START_PATIENCE
+        while True:
+            try:
+                return await self._list()
+            except KubeError as error:
+                if error.not_found:
+                    raise CrdMissingError(
+                        "the PodTracker CRD is not installed; install it: kubectl apply --server-side -k config/crd"
+                    ) from error
+                if self._clock() > deadline:
+                    raise
+                logger.warning("cannot list trackers yet", extra={"error": str(error)})
+                await asyncio.sleep(_RETRY)
+
+    def take_stock(self, restored: Restored, trackers: list[dict[str, Any]]) -> None:
+        """Bring the restored ledger and the trackers that exist together, and queue what waits."""
+        known = frozenset(self._ledger.trackers())
+        resumed = bool(restored.positions)
+        existing = self._reconciler.adopt(trackers, resumed=resumed)
+        for uid in known - {body["metadata"]["uid"] for body in trackers}:
+            self._ledger.drop_tracker(uid)
+        for uid in existing - known:
+            if not resumed and self._ledger.tracker(uid) is not None:
+                self._ledger.begin_baseline(uid)
+        self._dispatcher.doubt(restored.doubt_since)
+        self._dispatcher.submit(self._ledger.outbox())
+        if restored.fresh and (restored.problem is not None or existing):
+            self._tell_fresh(restored.problem, existing)
+
+    async def keep_up(self) -> None:
+        """Count again, for ever."""
+        while True:
+            await asyncio.sleep(HEAL_INTERVAL)
+            before = self._reconciler.known()
+            try:
+                bodies = await self._list()
+            except KubeError as error:
+                logger.warning("cannot list trackers", extra={"error": str(error)})
+                continue
+            for body in bodies:
+                self._reconciler.changed(body)
+            for uid in before - {body["metadata"]["uid"] for body in bodies}:
+                self._reconciler.deleted(uid)
+
+    def gap(self, namespace: str | None) -> None:
+        """Pods may have come and gone unseen, in a namespace or anywhere."""
+        logger.warning("watch gap", extra={"namespace": namespace or "*"})
+        self._metrics.gaps.inc()
+        message = "pods that were created and deleted while the watch was interrupted may have gone unseen"
+        for tracker in tuple(self._index):
+            if namespace is None or tracker.namespace == namespace:
+                self._board.notify(tracker.uid, Notice(warning=True, reason="WatchGap", message=message))
+
+    async def _list(self) -> list[dict[str, Any]]:
+        return [body for scope in self._scopes for body in await self._lister.list_trackers(scope)]
+
+    def _tell_fresh(self, problem: str | None, trackers: frozenset[str]) -> None:
+        logger.error(
+            "ledger missing, starting as new", extra={"problem": problem or "there is none", "trackers": len(trackers)}
+        )
+        self._metrics.gaps.inc()
+        message = "nothing is remembered of what was reported: the pods that exist now count as reported"
+        for uid in trackers:
+            self._board.notify(uid, Notice(warning=True, reason="LedgerMissing", message=message))
