@@ -21,7 +21,7 @@ from podtracker.status import StatusBoard
 logger = logging.getLogger(__name__)
 
 HEAL_INTERVAL = 300.0
-"""Seconds between lists of all trackers, which find deletions that kopf's watch missed (kopf lists anew after a 410, and
+"""Seconds between lists of all trackers, which find deletions that kopf missed (it lists anew after a 410, and
 does not compare)."""
 START_PATIENCE = 60.0
 """Seconds in which the API server must answer at the start."""
