@@ -22,6 +22,7 @@ class Backfill(msgspec.Struct, frozen=True):
     """One list of a tracker's pods that is under way, for a tracker that came after the watch had begun."""
 
     tracker: str
+    namespace: str
 
 
 class _Departed(msgspec.Struct):
@@ -52,7 +53,7 @@ class Engine:
         self._ledger = ledger
         self._changed = changed
         self._backfills: list[Backfill] = []
-        self._relists: list[Relist] = []
+        self._relisting: set[str | None] = set()
         self._departed: OrderedDict[str, _Departed] = OrderedDict()
         """The pods that went last. A backfill and the watch are two views of the same pods: one that the list still has
         must neither be told twice nor come back to life, and one that was made and deleted before its tracker became
@@ -128,9 +129,13 @@ class Engine:
 
     def begin_relist(self, namespace: str | None) -> Relist:
         """A list of everything in a scope begins; a namespace of None is all."""
-        relist = Relist(namespace=namespace, unseen=set(self._ledger.pods_in(namespace)))
-        self._relists = [other for other in self._relists if other.namespace != namespace] + [relist]
-        return relist
+        self._relisting.add(namespace)
+        self._backfills = [open_ for open_ in self._backfills if namespace not in {None, open_.namespace}]
+        return Relist(namespace=namespace, unseen=set(self._ledger.pods_in(namespace)))
+
+    def relisting(self, namespace: str) -> bool:
+        """Whether a list of everything in a namespace is under way; no backfill may be begun before it ends."""
+        return not self._relisting.isdisjoint({None, namespace})
 
     def relisted(self, relist: Relist, pods: Sequence[Pod]) -> list[Notification]:
         """A page of that list."""
@@ -146,8 +151,7 @@ class Engine:
         for pod_uid in relist.unseen:
             self._depart(pod_uid, None)
         self._ledger.end_baseline(relist.namespace)
-        if relist in self._relists:
-            self._relists.remove(relist)
+        self._relisting.discard(relist.namespace)
 
     def begin_backfill(self, tracker: Tracker) -> tuple[Backfill, list[Notification]]:
         """A list for one new tracker begins; call before it is asked for.
@@ -155,7 +159,7 @@ class Engine:
         Returns:
             The backfill, and what is news of pods that the list cannot show any more.
         """
-        backfill = Backfill(tracker=tracker.uid)
+        backfill = Backfill(tracker=tracker.uid, namespace=tracker.namespace)
         self._backfills.append(backfill)
         found: list[Notification] = []
         for gone in self._departed.values():
@@ -164,29 +168,26 @@ class Engine:
         return backfill, found
 
     def backfilled(self, backfill: Backfill, pods: Sequence[Pod]) -> list[Notification]:
-        """A page of that list."""
+        """A page of that list; nothing, where a relist has ended the backfill."""
+        if backfill not in self._backfills:
+            return []
         found: list[Notification] = []
         for pod in pods:
             if not self._means(backfill.tracker, pod):
                 continue
             gone = self._departed.get(pod.uid)
             if gone is None:
-                self._doubt(pod)
                 found += self._consider(backfill.tracker, pod)
             else:
                 found += self._consider_departed(backfill.tracker, gone, pod)
         return found
 
-    def end_backfill(self, backfill: Backfill) -> None:
-        """The list is complete, or given up."""
-        if backfill in self._backfills:
-            self._backfills.remove(backfill)
-
-    def _doubt(self, pod: Pod) -> None:
-        """A backfill shows what a relist under way may be too old or too new to show: the relist has the last word."""
-        for relist in self._relists:
-            if relist.namespace in {None, pod.namespace} and not self._ledger.knows(pod.uid):
-                relist.unseen.add(pod.uid)
+    def end_backfill(self, backfill: Backfill) -> bool:
+        """The list is complete, or given up. False: a relist has ended it before, so it has to be made again."""
+        if backfill not in self._backfills:
+            return False
+        self._backfills.remove(backfill)
+        return True
 
     def _means(self, tracker: str, pod: Pod) -> bool:
         return any(candidate.uid == tracker for candidate in self._index.matching(pod))
@@ -203,9 +204,7 @@ class Engine:
         if self._ledger.mask(tracker, pod.uid) is not None:
             return []
         record = self._ledger.tracker(tracker)
-        gone = self._departed.get(pod.uid)
-        told = gone is not None and tracker in gone.told
-        news = record is not None and not record.baseline and not told and pod.created >= record.match_since
+        news = record is not None and not record.baseline and pod.created >= record.match_since
         self._ledger.put_mask(tracker, pod.uid, pod.namespace, pod.name, Event.CREATED.bit)
         self._changed(tracker)
         if not news:

@@ -66,7 +66,7 @@ class EventRecorder:
             else:
                 shown.at = now
                 return
-        name = f"{tracker.name[:220]}.{_unique(key, self._wall())}"
+        name = f"{tracker.name[:220].rstrip('-.')}.{_unique(key, self._wall())}"
         await self._api.create_event(tracker.namespace, self._event(tracker, notice, name))
         self._shown = {k: s for k, s in self._shown.items() if now - s.at < LIFETIME}
         self._shown[key] = _Shown(name=name, count=1, at=now)

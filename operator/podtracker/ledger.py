@@ -192,10 +192,6 @@ class Ledger:
         self._changed_pods.add(pod_uid)
         return record.masks
 
-    def knows(self, pod_uid: str) -> bool:
-        """Whether any tracker holds a mask of a pod."""
-        return pod_uid in self._pods
-
     def pods_in(self, namespace: str | None) -> Iterator[str]:
         """The uids of the known living pods of a namespace, or of all."""
         return (uid for uid, record in self._pods.items() if namespace is None or record.namespace == namespace)

@@ -69,7 +69,9 @@ class JsonFormatter(_Formatter):
         trouble = self.trouble(record)
         if trouble:
             entry["exception"] = trouble
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        # Before the quoting: what is quoted twice looks like nothing that anybody learnt.
+        clean = {key: self._redact(value) if isinstance(value, str) else value for key, value in entry.items()}
+        return json.dumps(clean, default=str, ensure_ascii=False)
 
 
 def set_up(*, level: str, form: str, redact: Redactor) -> None:

@@ -20,7 +20,7 @@ from podtracker.api import Tracker, TrackerIdentity
 from podtracker.credentials import TOGETHER, Credentials, Verifier
 from podtracker.delivery import Destination
 from podtracker.dispatch import Dispatcher
-from podtracker.engine import Engine
+from podtracker.engine import Backfill, Engine
 from podtracker.errors import CredentialsError, DeliveryError, Failure, InvalidTrackerError, KubeError
 from podtracker.metrics import Metrics
 from podtracker.pods import decode_page
@@ -36,6 +36,8 @@ PAGE = 500
 """Pods per page of a backfill."""
 _RETRY = 1.0, 30.0
 """Seconds: first and longest wait after the API server failed."""
+_AFTER_RELIST = 0.2
+"""Seconds until a backfill is tried again that a list of everything stands in the way of."""
 _RECHECK = 15.0
 """Seconds until a receiver that could not be asked is asked again."""
 
@@ -198,12 +200,14 @@ class Reconciler:
 
     async def _reconcile(self, uid: str) -> None:
         item = self._items.get(uid)
-        if item is None or item.tracker is None:
+        tracker = None if item is None else item.tracker
+        if item is None or tracker is None:
             return
         try:
             if item.backfill:
-                await self._list_pods(item, item.tracker)
-            await self._connect(item, item.tracker)
+                await self._list_pods(item, tracker)
+            if item.tracker is tracker:
+                await self._connect(item, tracker)
         except KubeError as error:
             self._metrics.reconciles.labels("error").inc()
             logger.warning("cannot reconcile", extra=_who(item.identity) | {"error": str(error)})
@@ -217,39 +221,46 @@ class Reconciler:
 
     async def _list_pods(self, item: _Item, tracker: Tracker) -> None:
         """List the pods of a tracker that came after the watch had passed them."""
+        if self._engine.relisting(tracker.namespace):
+            self._queue.add_after(tracker.uid, _AFTER_RELIST)
+            return
         backfill, departed = self._engine.begin_backfill(tracker)
         self._dispatcher.submit(departed)
+        complete = False
         try:
-            token = ""
-            while True:
-                raw = await self._pods.list_pods(
-                    tracker.namespace,
-                    limit=PAGE,
-                    continue_token=token,
-                    field_selector=f"metadata.name={tracker.spec.name}",
-                )
-                page = decode_page(raw)
-                if item.tracker is not tracker:
-                    return
-                self._dispatcher.submit(self._engine.backfilled(backfill, page.items))
-                token = page.metadata.continue_token
-                if not token:
-                    break
+            complete = await self._read_pages(item, tracker, backfill)
         finally:
-            self._engine.end_backfill(backfill)
-        item.backfill = False
+            complete &= self._engine.end_backfill(backfill)
+        item.backfill &= not complete
+        if item.backfill:
+            self._queue.add_after(tracker.uid, _AFTER_RELIST)
+
+    async def _read_pages(self, item: _Item, tracker: Tracker, backfill: Backfill) -> bool:
+        token = ""
+        selector = f"metadata.name={tracker.spec.name}"
+        while True:
+            raw = await self._pods.list_pods(
+                tracker.namespace, limit=PAGE, continue_token=token, field_selector=selector
+            )
+            page = decode_page(raw)
+            if item.tracker is not tracker:
+                return False
+            self._dispatcher.submit(self._engine.backfilled(backfill, page.items))
+            token = page.metadata.continue_token
+            if not token:
+                return True
 
     async def _connect(self, item: _Item, tracker: Tracker) -> None:
         """Find where the tracker's messages go, and whether they would be taken."""
         uid, reporter = tracker.uid, tracker.spec.reporter
-        edited, max_age = item.edited, self._max_age(item)
-        item.edited, item.refused_at = False, None
+        edited, refused_at, max_age = item.edited, item.refused_at, self._max_age(item)
         inline = reporter.key is not None
         self._verdicts.credential(uid, inline=inline)
         try:
             token = await self._credentials.token(tracker, max_age=min(max_age, self._timing.secret_refresh / 2))
         except CredentialsError as error:
             if self._items.get(uid) is item and item.tracker is tracker:
+                item.edited, item.refused_at = False, None
                 self._dispatcher.assign(uid, tracker.namespace, None)
                 self._verdicts.unavailable(uid, error)
             self._queue.add_after(uid, self._timing.secret_refresh)
@@ -258,10 +269,13 @@ class Reconciler:
         problem = await self._verifier.check(destination, max_age=min(max_age, self._timing.blocked_retry))
         if self._items.get(uid) is not item or item.tracker is not tracker:
             return
+        item.edited = False
+        if item.refused_at == refused_at:
+            item.refused_at = None
         refused = problem is not None and problem.failure is Failure.REFUSED
         failing = self._dispatcher.assign(uid, tracker.namespace, None if refused else destination, retry=edited)
         if problem is not None or not failing:
-            self._verdicts.verified(uid, problem)
+            self._verdicts.verified(uid, problem, edited=edited)
         wait = self._next_look(problem, inline=inline)
         if wait is not None:
             self._queue.add_after(uid, wait)

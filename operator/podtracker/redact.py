@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 MASK = "***"
@@ -54,8 +55,9 @@ class Redactor:
         """Remember a credential, so that it is masked from now on."""
         value = token.reveal()
         if len(value) >= _SHORTEST_MASKED and value not in self._known:
+            shapes = (value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
             # The longest first, or one that begins with another would keep its tail.
-            self._known = dict.fromkeys(sorted((*self._known, value), key=len, reverse=True))
+            self._known = dict.fromkeys(sorted((*self._known, *shapes), key=len, reverse=True))
 
     def __call__(self, text: str) -> str:
         """The text without the credentials."""

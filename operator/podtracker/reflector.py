@@ -132,6 +132,7 @@ class Reflector:
         self._resource_version = resume
         self._failures = 0
         self._heard = clock()
+        self._held_up = False
         self.synced = asyncio.Event()
         """Set once everything was seen that existed at the start, and the watch runs."""
         self.events = 0
@@ -143,8 +144,8 @@ class Reflector:
         return self._resource_version
 
     def silent_for(self) -> float:
-        """Seconds since anything at all came from the API server."""
-        return self._clock() - self._heard
+        """Seconds since anything at all came from the API server; 0 while nothing is read, because the sink is full."""
+        return 0.0 if self._held_up else self._clock() - self._heard
 
     async def run(self) -> None:
         """List and watch, for ever."""
@@ -157,7 +158,7 @@ class Reflector:
             if end is _End.TIMEOUT and self._clock() - began < SHORT_WATCH:
                 end = _End.CUT
             self._metrics.watch_ends.labels(end.value).inc()
-            if end is _End.GONE or (end is _End.ERROR and self._failures >= TRIES_BEFORE_RELIST):
+            if end is _End.GONE or (end is _End.ERROR and self._failures + 1 >= TRIES_BEFORE_RELIST):
                 cause, self._resource_version = end.value, ""
             if end is not _End.TIMEOUT:
                 await self._pause()
@@ -188,7 +189,7 @@ class Reflector:
             token = page.metadata.continue_token
             if not token:
                 break
-            await self._sink.ready()
+            await self._until_ready()
         self._sink.end_list()
         self._resource_version = page.metadata.resource_version
         self._failures = 0
@@ -227,7 +228,7 @@ class Reflector:
                 end = self._handle(line)
                 if end is not None:
                     return end
-            await self._sink.ready()
+            await self._until_ready()
 
     def _handle(self, line: bytes) -> _End | None:
         event = decode_event(line)
@@ -246,6 +247,14 @@ class Reflector:
             self._resource_version = pod.metadata.resource_version
         self._failures = 0
         return None
+
+    async def _until_ready(self) -> None:
+        self._held_up = True
+        try:
+            await self._sink.ready()
+        finally:
+            self._held_up = False
+            self._heard = self._clock()
 
     # trouble
 

@@ -85,11 +85,15 @@ def _service_account(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} is no http(s) URL such as https://slack.com/api/")
-    if parts.username or parts.password:
+    if "@" in text:
         raise ValueError("a URL with a user name or password in it is not accepted")
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        raise ValueError(f"{text!r} is no http(s) URL such as https://slack.com/api/") from None
+    if not whole or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} is no http(s) URL such as https://slack.com/api/")
     return text if text.endswith("/") else text + "/"
 
 

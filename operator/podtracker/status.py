@@ -34,6 +34,8 @@ _CONDITION_DELAY = 0.2
 """Seconds that a changed condition waits for others that change with it."""
 _WRITES_PER_SECOND = 25
 """Of all trackers together; what a thousand trackers cost the API server when the operator starts."""
+_MAX_ERROR, _MAX_MESSAGE = 1024, 32768
+"""Characters; what the CRD takes (api.py)."""
 _FLUSHED_AT_ONCE = 16
 """Writes at the same time when the process ends and has seconds left."""
 _RETRY = 5.0
@@ -116,6 +118,8 @@ class StatusBoard:
             entry.tracker = tracker
             return
         entry = self._entries[tracker.uid] = _Entry(tracker, self._clock())
+        if not status:
+            return
         with contextlib.suppress(msgspec.ValidationError):
             known = msgspec.convert(status, PodTrackerStatus)
             entry.conditions = {condition.type: condition for condition in known.conditions}
@@ -137,7 +141,7 @@ class StatusBoard:
             type=kind,
             status=word,
             reason=reason,
-            message=message,
+            message=message[:_MAX_MESSAGE],
             last_transition_time=since,
             observed_generation=entry.tracker.generation,
         )
@@ -159,7 +163,7 @@ class StatusBoard:
         """A message of this tracker was not accepted."""
         entry = self._entries.get(uid)
         if entry is not None:
-            entry.last_error = error
+            entry.last_error = error[:_MAX_ERROR]
             self.touch(uid)
 
     def notify(self, uid: str, notice: Notice) -> None:
@@ -173,7 +177,8 @@ class StatusBoard:
         """A number of this tracker may have changed."""
         entry = self._entries.get(uid)
         if entry is not None:
-            self._schedule(entry, max(0.0, entry.written_at + _COUNTERS_INTERVAL - self._clock()))
+            soonest = _CONDITION_DELAY if entry.written is None else 0.0
+            self._schedule(entry, max(soonest, entry.written_at + _COUNTERS_INTERVAL - self._clock()))
 
     def reporter_condition(self, uid: str) -> Condition | None:
         """What is known of the tracker's receiver."""

@@ -49,14 +49,16 @@ class Verdicts:
         """Nothing is known of this receiver yet."""
         self._reporter(uid, None, "Checking", "the token has not been checked yet")
 
-    def verified(self, uid: str, error: DeliveryError | None) -> None:
-        """The receiver was asked whether it takes the token."""
+    def verified(self, uid: str, error: DeliveryError | None, *, edited: bool = False) -> None:
+        """The receiver was asked whether it takes the token; `edited`: what was known before is of another spec."""
         if error is not None:
             self._reporter(uid, False, error.reason, _advised(error))
             self._board.failed(uid, f"{error.reason}: {error.message}")
             return
         known = self._board.reporter_condition(uid)
-        if known is None or known.status != "True":
+        if known is not None and known.status == "True" and not edited:
+            self._reporter(uid, True, known.reason, known.message)
+        else:
             self._reporter(uid, True, "TokenAccepted", "the receiver accepts the token")
 
     # from delivering
