@@ -202,10 +202,11 @@ class App:
         return restored, await self._census.first()
 
     async def _work(self, restored: Restored, trackers: list[dict[str, Any]], renewing: asyncio.Task[None]) -> None:
-        self._census.take_stock(restored, trackers)
+        self._census.take_stock(restored, trackers, ran_before=not self._elector.created)
         jobs = self._jobs(restored)
         checkpoint = self._start(self._checkpoint.run(), "checkpoint")
         tasks = [self._start(coroutine, name) for name, coroutine in jobs]
+        doubt = self._start(self._settle_doubt(), "doubt")
         kopf = self._start(self._run_kopf(), "kopf")
         logger.info("started", extra={"namespaces": ",".join(self._settings.watch_namespaces) or "*"})
         try:
@@ -218,7 +219,7 @@ class App:
         else:
             await self._wind_down(tasks, checkpoint)
         finally:
-            await _cancelled([renewing])
+            await _cancelled([renewing, doubt])
             await self._elector.release()
             await self._end_kopf(kopf)
 
@@ -242,7 +243,6 @@ class App:
             ("reconciler", self._reconciler.run()),
             ("status", self._board.run()),
             ("census", self._census.keep_up()),
-            ("doubt", self._settle_doubt()),
         ]
 
     def _scopes(self) -> tuple[str | None, ...]:
@@ -349,9 +349,12 @@ class App:
         health = self._health
         return web.health_app(
             live={"loop": health.lag, "watch": health.deaf, "outbox": health.stuck},
-            ready={"watch": health.not_ready},
+            ready={"lease": self._unasked, "watch": health.not_ready},
             role=health.role,
         )
+
+    def _unasked(self) -> str | None:
+        return None if self._elector.asked else "the API server has not told yet who leads"
 
     def _export(self) -> None:
         metrics = self._metrics

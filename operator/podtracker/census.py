@@ -91,8 +91,14 @@ class Census:
                 logger.warning("cannot list trackers yet", extra={"error": str(error)})
                 await asyncio.sleep(_RETRY)
 
-    def take_stock(self, restored: Restored, trackers: list[dict[str, Any]]) -> None:
-        """Bring the restored ledger and the trackers that exist together, and queue what waits."""
+    def take_stock(self, restored: Restored, trackers: list[dict[str, Any]], *, ran_before: bool) -> None:
+        """Bring the restored ledger and the trackers that exist together, and queue what waits.
+
+        Args:
+            restored: what was found of the ledger.
+            trackers: those that exist.
+            ran_before: an operator ran here before, so there should have been a ledger.
+        """
         known = frozenset(self._ledger.trackers())
         resumed = bool(restored.positions)
         existing = self._reconciler.adopt(trackers, resumed=resumed)
@@ -103,7 +109,7 @@ class Census:
                 self._ledger.begin_baseline(uid)
         self._dispatcher.doubt(restored.doubt_since)
         self._dispatcher.submit(self._ledger.outbox())
-        if restored.fresh and (restored.problem is not None or existing):
+        if restored.fresh and (ran_before or restored.problem is not None):
             self._tell_fresh(restored.problem, existing)
 
     async def keep_up(self) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 from podtracker.delivery import Destination, Gate, Listener, Message, Policy, Reporter
 from podtracker.errors import DeliveryError, Failure
@@ -20,6 +21,11 @@ from podtracker.lanes import Lane, Queue
 from podtracker.ledger import Ledger, Notification
 from podtracker.messages import text_for
 from podtracker.metrics import Metrics
+
+T = TypeVar("T")
+
+_BUG = "InternalError"
+"""The condition reason of a reporter's own failure."""
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +200,9 @@ class Dispatcher:
     async def _look_back(self, lane: Lane, since: float) -> None:
         """Ask the receiver what it has, and settle that."""
         try:
-            found = await self._reporters[lane.destination.kind].arrived(lane.destination, since=since)
+            found = await self._guarded(
+                lane.destination, self._reporters[lane.destination.kind].arrived(lane.destination, since=since)
+            )
         except DeliveryError as error:
             self._metrics.readbacks.labels("failed").inc()
             lane.failed(error, self._clock())
@@ -243,18 +251,24 @@ class Dispatcher:
         started = self._clock()
         outcome = "delivered"
         try:
-            await self._reporters[destination.kind].deliver(destination, message)
+            await self._guarded(destination, self._reporters[destination.kind].deliver(destination, message))
         except DeliveryError as error:
-            outcome = error.failure.value
+            outcome = "error" if error.reason == _BUG else error.failure.value
             raise
-        except Exception as error:
-            # A reporter's own bug must not end the lane; the text is left out, it was not written to be shown.
-            outcome = "error"
-            logger.exception("a reporter failed in a way it should not", extra={"kind": destination.kind})
-            raise DeliveryError(Failure.RETRY, "InternalError", type(error).__name__, arrived_perhaps=True) from None
         finally:
             self._metrics.attempts.labels(destination.kind, outcome).inc()
             self._metrics.delivery_seconds.labels(destination.kind).observe(self._clock() - started)
+
+    @staticmethod
+    async def _guarded(destination: Destination, request: Awaitable[T]) -> T:
+        """A reporter's own bug must not end the lane; its text is left out, it was not written to be shown."""
+        try:
+            return await request
+        except DeliveryError:
+            raise
+        except Exception as error:
+            logger.exception("a reporter failed in a way it should not", extra={"kind": destination.kind})
+            raise DeliveryError(Failure.RETRY, _BUG, type(error).__name__, arrived_perhaps=True) from None
 
     async def _delivered(self, lane: Lane, queue: Queue, batch: tuple[Notification, ...]) -> None:
         told = lane.trackers if lane.failing else (queue.tracker,)

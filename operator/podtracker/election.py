@@ -82,6 +82,10 @@ class Elector:
         self._seen_at = clock()
         self._renewed_at = float("-inf")
         self._lead = asyncio.Event()
+        self.created = False
+        """Whether there was no Lease: nobody has ever led here."""
+        self.asked = False
+        """Whether the API server has told who leads."""
 
     def leading(self) -> bool:
         """Whether a message may be sent now."""
@@ -97,9 +101,8 @@ class Elector:
         """Return when this candidate leads, and nothing of the last holder can be in flight.
 
         Returns:
-            Seconds since the candidate first asked.
+            Seconds since the last sign of the holder before, or since its release; 0 where there was none.
         """
-        began = self._clock()
         while True:
             try:
                 wait_until = await self._try()
@@ -118,7 +121,7 @@ class Elector:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-        return self._clock() - began
+        return self._clock() - self._seen_at
 
     async def run(self) -> None:
         """Renew, for ever.
@@ -152,8 +155,10 @@ class Elector:
             if not error.not_found:
                 raise
             self._lease = await self._store.create_lease(LEASE, self._spec(0))
-            self._renewed_at = started
+            self.asked = self.created = True
+            self._renewed_at = self._seen_at = started
             return started
+        self.asked = True
         if self._lease is None or lease.version != self._lease.version:
             self._lease, self._seen_at = lease, started
         free = lease.holder in {"", self._identity}
@@ -187,9 +192,9 @@ class Elector:
             if not error.not_found:
                 raise
             raise NotLeadingError("the lease was deleted") from error
+        self._lease = lease
         if lease.holder != self._identity:
             raise NotLeadingError(f"{lease.holder or 'nobody'} holds the lease")
-        self._lease = lease
 
     def _spec(self, transitions: int) -> dict[str, Any]:
         now = self._now()

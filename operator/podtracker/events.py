@@ -15,6 +15,8 @@ from podtracker.errors import KubeError
 COMPONENT = "pod-tracker"
 LIFETIME = 3600.0
 """Seconds that the API server keeps an Event (its --event-ttl default); an older one is made anew, not counted up."""
+_FEW = 10
+"""Events that are not worth looking through."""
 _MAX_MESSAGE = 1024
 """Characters; the API server refuses a longer message in an Event."""
 
@@ -47,6 +49,7 @@ class EventRecorder:
         self._clock = clock
         self._wall = wall
         self._shown: dict[tuple[str, str, str], _Shown] = {}
+        self._prune_at = _FEW
 
     async def record(self, tracker: TrackerIdentity, notice: Notice) -> None:
         """Show it.
@@ -68,8 +71,13 @@ class EventRecorder:
                 return
         name = f"{tracker.name[:220].rstrip('-.')}.{_unique(key, self._wall())}"
         await self._api.create_event(tracker.namespace, self._event(tracker, notice, name))
-        self._shown = {k: s for k, s in self._shown.items() if now - s.at < LIFETIME}
+        self._prune(now)
         self._shown[key] = _Shown(name=name, count=1, at=now)
+
+    def _prune(self, now: float) -> None:
+        if len(self._shown) >= self._prune_at:
+            self._shown = {key: shown for key, shown in self._shown.items() if now - shown.at < LIFETIME}
+            self._prune_at = 2 * len(self._shown) + _FEW
 
     async def _repeat(self, tracker: TrackerIdentity, shown: _Shown) -> None:
         patch = {"count": shown.count + 1, "lastTimestamp": rfc3339(self._wall())}

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
@@ -27,6 +27,8 @@ from podtracker.election import StoredLease
 from podtracker.errors import KubeError, SettingsError
 from podtracker.journal import StoredMap
 from podtracker.metrics import Metrics
+
+T = TypeVar("T")
 
 REQUEST_TIMEOUT = 30.0
 """Seconds for one request that is not a watch."""
@@ -46,6 +48,15 @@ _MERGE = "application/merge-patch+json"
 class _Status(msgspec.Struct, frozen=True):
     reason: str = ""
     message: str = ""
+
+
+class _PageMeta(msgspec.Struct, frozen=True):
+    continue_token: str = msgspec.field(default="", name="continue")
+
+
+class _TrackerPage(msgspec.Struct, frozen=True):
+    items: list[dict[str, Any]]
+    metadata: _PageMeta
 
 
 class _SecretBody(msgspec.Struct, frozen=True):
@@ -102,11 +113,23 @@ class KubeClient:
             if "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG"):
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
-                await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
+                await config.load_kube_config(
+                    config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration
+                )  # type: ignore[no-untyped-call]
+        except (
+            config.ConfigException,
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            KeyError,
+            yaml.YAMLError,
+        ) as error:
+            # The client's loader lets whatever a damaged kubeconfig causes through; the text could quote a credential.
+            detail = str(error) if isinstance(error, (config.ConfigException, OSError)) else type(error).__name__
             raise SettingsError(
-                f"no cluster to talk to: set KUBECONFIG to a kubeconfig file, or run in a pod ({error})"
-            ) from error
+                f"no cluster to talk to: set KUBECONFIG to a kubeconfig file, or run in a pod ({detail})"
+            ) from None
         return cls(configuration, metrics, namespace=namespace)
 
     async def __aenter__(self) -> Self:
@@ -164,9 +187,9 @@ class KubeClient:
         token = ""
         while True:
             query = [("limit", "500")] + ([("continue", token)] if token else [])
-            page = json.loads(await self._read("GET", path, query=query))
-            found += page["items"]
-            token = page["metadata"].get("continue", "")
+            page = _decoded(await self._read("GET", path, query=query), _TrackerPage)
+            found += page.items
+            token = page.metadata.continue_token
             if not token:
                 return found
 
@@ -186,7 +209,7 @@ class KubeClient:
     async def get_secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """The data of a Secret, by key."""
         raw = await self._read("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
-        return msgspec.json.decode(raw, type=_SecretBody).data
+        return _decoded(raw, _SecretBody).data
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Create a Kubernetes Event."""
@@ -220,7 +243,7 @@ class KubeClient:
         """Set or remove keys of a ConfigMap; conflict unless it still has `version`. Gives the new one."""
         patch = {"metadata": {"resourceVersion": version}, "data": data, "binaryData": binary}
         raw = await self._read("PATCH", self._own("configmaps", name), body=patch, content_type=_MERGE)
-        return msgspec.json.decode(raw, type=_Versioned).metadata.resource_version
+        return _decoded(raw, _Versioned).metadata.resource_version
 
     async def get_lease(self, name: str) -> StoredLease:
         """Read a Lease."""
@@ -295,13 +318,22 @@ class KubeClient:
         return response
 
 
+def _decoded(raw: bytes, kind: type[T]) -> T:
+    """What the API server answered; the error names the field and never what stands in it."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        problem = type(error).__name__ if not isinstance(error, msgspec.ValidationError) else "unexpected fields"
+        raise KubeError(0, "Unreadable", f"the answer is not what the API server gives: {problem}") from None
+
+
 def _map(raw: bytes) -> StoredMap:
-    body = msgspec.json.decode(raw, type=_ConfigMapBody)
+    body = _decoded(raw, _ConfigMapBody)
     return StoredMap(version=body.metadata.resource_version, data=body.data, binary=body.binary)
 
 
 def _lease(raw: bytes) -> StoredLease:
-    body = msgspec.json.decode(raw, type=_LeaseBody)
+    body = _decoded(raw, _LeaseBody)
     return StoredLease(
         version=body.metadata.resource_version, holder=body.spec.holder, transitions=body.spec.transitions
     )

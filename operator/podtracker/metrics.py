@@ -69,7 +69,9 @@ class Metrics:
             "pod_tracker_readbacks", "Looks whether a message had arrived, by outcome.", ("outcome",), registry=own
         )
         self.takeover_seconds = Gauge(
-            "pod_tracker_takeover_seconds", "Time from asking for the lead to having it.", registry=own
+            "pod_tracker_takeover_seconds",
+            "Time from the last sign of the leader before to having the lead.",
+            registry=own,
         )
         self.api_requests = Counter(
             "pod_tracker_api_requests",

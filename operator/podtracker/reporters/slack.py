@@ -7,14 +7,14 @@ answers 200 to failures; what counts is `ok` and `error` in the body (docs.slack
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from podtracker.delivery import Destination, Message
 from podtracker.errors import DeliveryError, Failure
@@ -58,6 +58,9 @@ _TRANSIENT: Final = frozenset(
 """Slack's errors that pass by themselves."""
 
 _TOO_MANY: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+_LONGEST_WORD = 64
+"""Characters of an error that is repeated to people; Slack's are code words."""
+_NOT_SLACKS: Final = "the answer is not one of Slack's"
 HISTORY_PAGE, HISTORY_PAGES = 200, 10
 """Messages per page, and pages at most, of a read-back: the newest 2,000 of the channel."""
 CLOCK_MARGIN = 120.0
@@ -86,14 +89,16 @@ class SlackReporter:
         Raises:
             DeliveryError: Slack has not accepted it, or its answer was lost.
         """
-        async with self._calling(destination.token) as client:
-            await client.chat_postMessage(
+        await self._call(
+            destination.token,
+            lambda client: client.chat_postMessage(
                 channel=destination.channel,
                 text=escape(message.text),
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"ids": list(message.ids)}},
                 unfurl_links=False,
                 unfurl_media=False,
-            )
+            ),
+        )
 
     async def verify(self, destination: Destination) -> None:
         """Ask `auth.test`, which needs no scope.
@@ -101,8 +106,7 @@ class SlackReporter:
         Raises:
             DeliveryError: Slack does not take the token, or could not be asked.
         """
-        async with self._calling(destination.token) as client:
-            await client.auth_test()
+        await self._call(destination.token, lambda client: client.auth_test())
 
     async def arrived(self, destination: Destination, *, since: float) -> frozenset[str] | None:
         """Read the channel back, which needs `channels:history` (or the like for private channels).
@@ -112,29 +116,38 @@ class SlackReporter:
         """
         found: set[str] = set()
         cursor = ""
-        try:
-            for _ in range(HISTORY_PAGES):
-                async with self._calling(destination.token) as client:
-                    page = await client.conversations_history(
-                        channel=destination.channel,
-                        oldest=f"{max(0.0, since - CLOCK_MARGIN):.6f}",
-                        limit=HISTORY_PAGE,
-                        include_all_metadata=True,
-                        cursor=cursor or None,
-                    )
-                for message in page.get("messages") or ():
-                    found.update(_ids_of(message))
-                cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-                if not cursor:
-                    break
-        except DeliveryError as error:
-            if error.failure is Failure.REFUSED:
-                return None
-            raise
+        for _ in range(HISTORY_PAGES):
+            try:
+                page = await self._history(destination, since - CLOCK_MARGIN, cursor)
+            except DeliveryError as error:
+                if error.failure is Failure.REFUSED:
+                    return None
+                raise
+            for message in _list_of(page.get("messages")):
+                found.update(_ids_of(message))
+            following = page.get("response_metadata") or {}
+            if not isinstance(following, dict):
+                raise _lost(_NOT_SLACKS)
+            cursor = str(following.get("next_cursor") or "")
+            if not cursor:
+                break
         return frozenset(found)
 
-    @contextlib.asynccontextmanager
-    async def _calling(self, token: Token) -> AsyncIterator[AsyncWebClient]:
+    async def _history(self, destination: Destination, oldest: float, cursor: str) -> Mapping[str, Any]:
+        return await self._call(
+            destination.token,
+            lambda client: client.conversations_history(
+                channel=destination.channel,
+                oldest=f"{max(0.0, oldest):.6f}",
+                limit=HISTORY_PAGE,
+                include_all_metadata=True,
+                cursor=cursor or None,
+            ),
+        )
+
+    async def _call(
+        self, token: Token, request: Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]
+    ) -> Mapping[str, Any]:
         value = token.reveal()
         if not value or not value.isprintable():
             problem = "the token is empty, or has characters that no HTTP header can carry"
@@ -145,7 +158,7 @@ class SlackReporter:
             token=value, base_url=self._base_url, session=self._session, retry_handlers=[], logger=logger
         )
         try:
-            yield client
+            data = (await request(client)).data
         except SlackApiError as error:
             raise _translated(error.response) from None
         except aiohttp.ClientConnectorError as error:
@@ -154,9 +167,12 @@ class SlackReporter:
             raise _lost("Slack did not answer in time") from None
         except (aiohttp.ClientError, OSError, SlackClientError) as error:
             raise _lost(f"the connection to Slack broke: {type(error).__name__}") from None
-        except (AttributeError, UnicodeDecodeError):
-            # slack_sdk takes a body that is no JSON object for a dict, see AsyncSlackResponse.validate.
-            raise _lost("the answer is not one of Slack's") from None
+        except (AttributeError, UnicodeDecodeError, RecursionError):
+            # slack_sdk takes whatever comes for a JSON object of moderate depth.
+            raise _lost(_NOT_SLACKS) from None
+        if not isinstance(data, dict):
+            raise _lost(_NOT_SLACKS)
+        return data
 
 
 def escape(text: str) -> str:
@@ -172,12 +188,13 @@ def _translated(response: Any) -> DeliveryError:
     status: int = getattr(response, "status_code", None) or getattr(response, "status", None) or 0
     data = getattr(response, "data", None)
     code = data.get("error") if isinstance(data, dict) else None
-    word = code if isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum() else ""
+    known = isinstance(code, str) and len(code) <= _LONGEST_WORD and code.isascii() and code.replace("_", "").isalnum()
+    word = str(code) if known else ""
     if status == 429 or word in _TOO_MANY:  # noqa: PLR2004 - the HTTP status itself
         wait = _retry_after(response)
         return DeliveryError(Failure.THROTTLED, "RateLimited", f"Slack asks to wait {wait:g} s", retry_after=wait)
     if not word:
-        return _lost(f"the answer is not one of Slack's (HTTP status {status})")
+        return _lost(f"{_NOT_SLACKS} (HTTP status {status})")
     if status >= 500 or word in _TRANSIENT:  # noqa: PLR2004 - the HTTP status itself
         return _lost(f"Slack answered {status} {word}")
     if word in _UNDELIVERABLE:
@@ -188,6 +205,14 @@ def _translated(response: Any) -> DeliveryError:
 def _lost(message: str) -> DeliveryError:
     """Whether the message was accepted is unknown."""
     return DeliveryError(Failure.RETRY, "Unreachable", message, arrived_perhaps=True)
+
+
+def _list_of(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _lost(_NOT_SLACKS)
+    return value
 
 
 def _ids_of(message: Any) -> list[str]:
