@@ -160,15 +160,19 @@ class Verifier:
         self._reporters = reporters
         self._verdicts = _Shared(self._ask, clock)
 
-    async def check(self, destination: Destination, *, max_age: float) -> DeliveryError | None:
+    async def check(
+        self, destination: Destination, *, max_age: float, refusal_max_age: float = float("inf")
+    ) -> DeliveryError | None:
         """What is wrong with a destination's token, or None; known for at most `max_age` seconds.
 
-        That a receiver could not be asked is no verdict to keep: it is shared by those who ask together, and no longer.
+        A refusal is known for at most `refusal_max_age`. That a receiver could not be asked is no verdict to keep: it
+        is shared by those who ask together, and no longer.
         """
         anywhere = msgspec.structs.replace(destination, channel="")
         problem = await self._verdicts.get(anywhere, max_age)
-        if problem is not None and problem.failure is not Failure.REFUSED:
-            problem = await self._verdicts.get(anywhere, min(max_age, TOGETHER))
+        if problem is not None:
+            kept = refusal_max_age if problem.failure is Failure.REFUSED else TOGETHER
+            problem = await self._verdicts.get(anywhere, min(max_age, kept))
         return problem
 
     async def _ask(self, destination: Destination) -> DeliveryError | None:

@@ -266,7 +266,8 @@ class Reconciler:
             self._queue.add_after(uid, self._timing.secret_refresh)
             return
         destination = Destination(kind=reporter.kind, channel=reporter.channel or "", token=token)
-        problem = await self._verifier.check(destination, max_age=min(max_age, self._timing.blocked_retry))
+        verdict_age = self._timing.blocked_retry if refused_at is None else min(max_age, self._timing.blocked_retry)
+        problem = await self._verifier.check(destination, max_age=verdict_age, refusal_max_age=max_age)
         if self._items.get(uid) is not item or item.tracker is not tracker:
             return
         item.edited = False

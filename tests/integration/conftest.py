@@ -13,7 +13,7 @@ from devcluster.binaries import Binaries, ensure_binaries
 from devcluster.local import LocalCluster
 from fakeslack.server import FakeSlack
 from support.evidence import Evidence
-from support.install import install
+from support.install import forget, install
 from support.install import operator_kubeconfig as write_operator_kubeconfig
 from support.kube import Kube
 from support.manifests import CHANNEL, OTHER_CHANNEL, REPORTER_SECRET, make_secret
@@ -108,8 +108,9 @@ async def slack(token: str) -> AsyncIterator[FakeSlack]:
 
 
 @pytest.fixture
-async def operators(operator_kubeconfig: Path, evidence: Evidence) -> AsyncIterator[Operators]:
-    """Starts operators; they are stopped at the end, and must stop well."""
+async def operators(kube: Kube, operator_kubeconfig: Path, evidence: Evidence) -> AsyncIterator[Operators]:
+    """Starts operators without memory of earlier tests; they are stopped at the end, and must stop well."""
+    await forget(kube)
     operators = Operators(operator_kubeconfig, evidence)
     yield operators
     await operators.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
-
 from fakeslack.outcomes import (
     AcceptThenDrop,
     ApiError,
@@ -174,16 +172,20 @@ async def test_unreachable_shows_without_any_pod(scene: Scene) -> None:
     await scene.condition("Ready", "False", "Unreachable")
 
 
-@pytest.mark.parametrize("code", ["no_text", "msg_too_long"])
-async def test_hopeless_message_does_not_block_the_others(scene: Scene, slack: FakeSlack, code: str) -> None:
+async def test_hopeless_message_does_not_block_the_others(scene: Scene, slack: FakeSlack) -> None:
     """A message that can never be accepted is dropped, counted and told; the next ones go out."""
     await scene.operate()
-    slack.script(ApiError(code))
+    slack.script(ApiError("no_text"), ApiError("msg_too_long"))
     await scene.track()
-    await scene.run("nginx")
-    status = await scene.counted(dropped=1, delivered=0, pending=0)
-    assert code in status["lastError"]
-    await scene.remove("nginx")
-    await scene.run("nginx")
+    for posts in (1, 2, 3):
+        await scene.run("nginx")
+        await _posted(scene, posts)
+        await scene.remove("nginx")
     await scene.delivered("Pod nginx was created")
-    assert len(scene.posts()) == 2
+    status = await scene.counted(dropped=2, delivered=1, pending=0)
+    assert "lastError" not in status
+    assert len(scene.posts()) == 3
+
+
+async def _posted(scene: Scene, count: int) -> None:
+    await eventually(lambda: len(scene.posts()) == count, what=f"{count} posts")

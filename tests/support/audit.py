@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from support.manifests import Json
+
+_CREATED: Final = 201
+"""The HTTP status of a request that made an object."""
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +40,8 @@ class Call:
     allowed: bool
     reason: str
     """Which binding allowed it, in the API server's words."""
+    created: bool
+    """Whether it made the object: a server-side apply that does needs the right to create it, beside that to patch."""
 
     @classmethod
     def from_event(cls, event: Json) -> Self:
@@ -53,12 +58,16 @@ class Call:
             path="" if resource else event["requestURI"].partition("?")[0],
             allowed=notes.get("authorization.k8s.io/decision") == "allow",
             reason=notes.get("authorization.k8s.io/reason", ""),
+            created=event.get("responseStatus", {}).get("code") == _CREATED,
         )
 
-    def needs(self, rights: Iterable[Right]) -> Right:
-        """Return the right that this call made use of: one for its very name where there is such a one."""
-        named = Right(self.verb, self.group, self.resource, self.name)
-        return named if named in rights else Right(self.verb, self.group, self.resource)
+    def needs(self, rights: Collection[Right]) -> set[Right]:
+        """Return the rights that this call made use of: those for its very name where there are such."""
+        found = set()
+        for verb in {self.verb} | ({"create"} if self.created else set()):
+            named = Right(verb, self.group, self.resource, self.name)
+            found.add(named if named in rights else Right(verb, self.group, self.resource))
+        return found
 
 
 def calls_of(prefix: str, audit_log: Path) -> list[Call]:

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading PodTracker objects: what fits, what does not, and no token in what is said about it."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import pytest
+
+from podtracker import api
+from podtracker.errors import InvalidTrackerError
+from podtracker.redact import Token
+from unit.podtracker.builders import CHANNEL, NOW, SECRET, by_secret, inline, stamp, tracker_body
+
+
+def test_the_founding_example_is_read() -> None:
+    body = tracker_body()
+    body["spec"] = {"name": "nginx", "reporter": {"kind": "slack", "key": "xoxb-…", "channel": CHANNEL}}
+    tracker = api.parse(body)
+    assert (tracker.uid, tracker.namespace, tracker.name, tracker.generation) == ("t1", "team", "pod-tracker", 1)
+    assert tracker.created == NOW
+    assert tracker.spec.name == "nginx"
+    assert tracker.spec.reporter.key == Token("xoxb-…")
+    assert tracker.spec.reporter.channel == CHANNEL
+    assert tracker.spec.reporter.key_secret_ref is None
+
+
+@pytest.mark.parametrize(
+    ("reporter", "name", "key"),
+    [(by_secret("mine"), "mine", None), (by_secret("mine", "slack-token"), "mine", "slack-token")],
+    ids=["no key", "key"],
+)
+def test_a_secret_ref_is_read(reporter: dict[str, Any], name: str, key: str | None) -> None:
+    ref = api.parse(tracker_body(reporter=reporter)).spec.reporter.key_secret_ref
+    assert ref is not None
+    assert (ref.name, ref.key) == (name, key)
+
+
+def test_unknown_fields_are_passed_over() -> None:
+    body = tracker_body()
+    body["spec"] |= {"events": ["Created"], "someday": {"deep": [1]}}
+    body["spec"]["reporter"]["future"] = True
+    assert api.parse(body).spec.name == "nginx"
+
+
+def without(body: dict[str, Any], *path: str) -> dict[str, Any]:
+    place = body
+    for step in path[:-1]:
+        place = place[step]
+    del place[path[-1]]
+    return body
+
+
+def changed(value: Any, *path: str) -> dict[str, Any]:
+    place = body = tracker_body()
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return body
+
+
+SECRET_REF = {"name": "pod-tracker-reporter"}
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no spec": (without(tracker_body(), "spec"), "spec"),
+    "spec null": (changed(None, "spec"), "spec"),
+    "spec a string": (changed(SECRET, "spec"), "spec"),
+    "spec a list": (changed([SECRET], "spec"), "spec"),
+    "no name": (tracker_body(pod_name=None), "spec.name"),
+    "name null": (changed(None, "spec", "name"), "spec.name"),
+    "name a number": (changed(7, "spec", "name"), "name"),
+    "name too long": (changed("a" * 254, "spec", "name"), "name"),
+    "no reporter": (without(tracker_body(), "spec", "reporter"), "reporter"),
+    "reporter null": (changed(None, "spec", "reporter"), "reporter"),
+    "reporter a string": (changed(SECRET, "spec", "reporter"), "reporter"),
+    "no kind": (without(tracker_body(), "spec", "reporter", "kind"), "kind"),
+    "another kind": (changed("carrier-pigeon", "spec", "reporter", "kind"), "kind"),
+    "no channel": (without(tracker_body(), "spec", "reporter", "channel"), "channel"),
+    "channel empty": (changed("", "spec", "reporter", "channel"), "channel"),
+    "channel a number": (changed(7, "spec", "reporter", "channel"), "channel"),
+    "channel too long": (changed("C" * 256, "spec", "reporter", "channel"), "channel"),
+    "key a number": (changed(12345678, "spec", "reporter", "key"), "key"),
+    "key a list": (changed([SECRET], "spec", "reporter", "key"), "key"),
+    "key an object": (changed({"token": SECRET}, "spec", "reporter", "key"), "key"),
+    "neither key nor ref": (without(tracker_body(), "spec", "reporter", "key"), "keySecretRef"),
+    "key and ref": (tracker_body(reporter=inline() | {"keySecretRef": SECRET_REF}), "keySecretRef"),
+    "ref a string": (tracker_body(reporter=by_secret() | {"keySecretRef": SECRET}), "keySecretRef"),
+    "ref without name": (tracker_body(reporter=by_secret() | {"keySecretRef": {"key": "k"}}), "keySecretRef"),
+    "ref name empty": (tracker_body(reporter=by_secret() | {"keySecretRef": {"name": ""}}), "keySecretRef"),
+    "ref key empty": (tracker_body(reporter=by_secret() | {"keySecretRef": {"name": "a", "key": ""}}), "keySecretRef"),
+}
+
+
+@pytest.mark.parametrize(("body", "named"), BAD.values(), ids=BAD.keys())
+def test_a_bad_spec_is_refused_by_the_name_of_its_field_and_without_its_token(body: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidTrackerError) as caught:
+        api.parse(body)
+    assert named in str(caught.value)
+    error: BaseException | None = caught.value
+    seen = ["".join(traceback.format_exception(caught.value))]
+    while error is not None:
+        seen += [str(error), repr(error)]
+        error = error.__cause__ or error.__context__
+    assert not [text for text in seen if SECRET in text]
+
+
+@pytest.mark.parametrize(
+    "path", [("spec", "reporter", "kind"), ("spec", "name"), ("spec", "reporter", "channel")], ids=lambda path: path[-1]
+)
+def test_a_token_in_the_wrong_field_is_not_repeated(path: tuple[str, ...]) -> None:
+    too_long = SECRET + "a" * 300
+    with pytest.raises(InvalidTrackerError) as caught:
+        api.parse(changed(too_long, *path))
+    assert SECRET not in str(caught.value)
+
+
+def test_identify_reads_metadata_whatever_the_spec() -> None:
+    body = tracker_body(uid="u", namespace="n", name="x", created=NOW + 3, generation=9)
+    body["spec"] = "nonsense"
+    who = api.identify(body)
+    assert (who.uid, who.namespace, who.name, who.generation, who.created) == ("u", "n", "x", 9, NOW + 3)
+
+
+def test_identify_takes_no_generation_for_none() -> None:
+    assert api.identify(without(tracker_body(), "metadata", "generation")).generation == 0
+
+
+def entry(seconds: int, **fields: str) -> dict[str, str]:
+    return {"manager": "kubectl", "operation": "Update", "time": stamp(seconds)} | fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param([], NOW, id="empty"),
+        pytest.param(None, NOW, id="null"),
+        pytest.param([entry(NOW + 5)], NOW + 5, id="one"),
+        pytest.param([entry(NOW + 5), entry(NOW + 9), entry(NOW + 7)], NOW + 9, id="the newest"),
+        pytest.param([entry(NOW + 5), entry(NOW + 60, subresource="status")], NOW + 5, id="status does not count"),
+        pytest.param([entry(NOW + 60, subresource="status")], NOW, id="only status"),
+        pytest.param([entry(NOW + 5, subresource="")], NOW + 5, id="no subresource"),
+        pytest.param([{"manager": "old", "operation": "Update"}], NOW, id="no time"),
+        pytest.param([{"manager": "old"}, entry(NOW + 5)], NOW + 5, id="one without time"),
+    ],
+)
+def test_when_the_spec_was_written(fields: list[dict[str, str]] | None, expected: int) -> None:
+    body = tracker_body()
+    body["metadata"]["managedFields"] = fields
+    assert api.spec_written(body) == expected
+
+
+def test_when_the_spec_was_written_without_managed_fields() -> None:
+    assert api.spec_written(without(tracker_body(), "metadata", "managedFields")) == NOW
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2027-01-01T00:00:00Z", NOW),
+        ("2027-01-01T01:00:00+01:00", NOW),
+        ("2027-01-01T00:00:00.999999Z", NOW),
+    ],
+)
+def test_times_are_read(text: str, seconds: int) -> None:
+    assert api.epoch_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "now", "2027-13-01T00:00:00Z", "1798761600", "2027-01-01T25:00:00Z"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        api.epoch_seconds(text)
+
+
+@pytest.mark.parametrize("seconds", [0, NOW, NOW + 86_399])
+def test_times_are_written_as_kubernetes_writes_them(seconds: int) -> None:
+    text = api.rfc3339(seconds + 0.9)
+    assert text.endswith("Z")
+    assert "." not in text
+    assert api.epoch_seconds(text) == seconds

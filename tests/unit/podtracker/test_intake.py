@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the reflector's calls to the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+
+from podtracker.delivery import Policy
+from podtracker.dispatch import Dispatcher
+from podtracker.engine import Engine
+from podtracker.intake import HIGH_WATER, Intake
+from podtracker.ledger import Event, Ledger
+from podtracker.matching import TrackerIndex
+from podtracker.metrics import Metrics
+from unit.podtracker.builders import NOW, destination, pod, record, tracker
+from unit.podtracker.fakes import FakeGate, FakeListener, FakeReporter
+from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
+
+
+class Scene:
+    """An intake, and everything behind it up to the receiver."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self.reporter = FakeReporter()
+        self.ledger = Ledger()
+        self.gaps: list[str | None] = []
+        self.engine = Engine(TrackerIndex(), self.ledger, changed=lambda _: None)
+        self.dispatcher = Dispatcher(
+            ledger=self.ledger,
+            reporters={"slack": self.reporter},
+            commit=self._commit,
+            listener=FakeListener(),
+            metrics=Metrics(),
+            policy=Policy(rate=1000.0, burst=1000),
+            gate=FakeGate(),
+            clock=clock,
+            wall=clock,
+        )
+        self.intake = Intake(self.engine, self.dispatcher, self.ledger, namespace, on_gap=self.gaps.append)
+        self.engine.track(tracker("t1"), edited=NOW)
+        self.dispatcher.assign("t1", "team", destination())
+
+    async def _commit(self) -> None:
+        pass
+
+
+@in_virtual_time
+async def test_what_the_watch_shows_is_delivered() -> None:
+    s = Scene()
+    s.intake.changed(pod(uid="p1"))
+    s.intake.changed(pod(uid="p1", version=2))
+    s.intake.deleted(pod(uid="p1"))
+    s.intake.changed(pod(uid="p2"))
+    await quiet()
+    assert s.reporter.texts == ["Pod nginx was created"] * 2
+    assert s.ledger.pod_count("t1") == 1
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_what_a_list_shows_is_delivered_and_what_it_lacks_is_gone() -> None:
+    s = Scene()
+    s.intake.changed(pod(uid="p1"))
+    s.intake.begin_list(gap=False)
+    s.intake.listed([pod(uid="p2")])
+    s.intake.listed([pod(uid="p3")])
+    s.intake.end_list()
+    await quiet()
+    assert len(s.reporter.attempts) == 3
+    assert set(s.ledger.pods_in(None)) == {"p2", "p3"}
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
+    s = Scene("other")
+    s.intake.changed(pod(uid="p1"))
+    s.intake.begin_list(gap=False)
+    s.intake.end_list()
+    assert set(s.ledger.pods_in(None)) == {"p1"}
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_a_gap_is_told_once_however_often_its_list_begins_again() -> None:
+    s = Scene("team")
+    for _ in range(3):
+        s.intake.begin_list(gap=True)
+    s.intake.end_list()
+    assert s.gaps == ["team"]
+    s.intake.begin_list(gap=True)
+    assert s.gaps == ["team", "team"]
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_the_first_list_is_no_gap() -> None:
+    s = Scene()
+    s.intake.begin_list(gap=False)
+    s.intake.end_list()
+    assert s.gaps == []
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_pages_and_ends_without_a_beginning_are_passed_over() -> None:
+    s = Scene()
+    s.intake.listed([pod(uid="p1")])
+    s.intake.end_list()
+    await quiet()
+    assert s.reporter.attempts == []
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_more_is_taken_at_once_while_there_is_room() -> None:
+    s = Scene()
+    began = clock()
+    await s.intake.ready()
+    assert clock() - began < 0.01
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_others_run_before_more_is_taken() -> None:
+    s = Scene()
+    ran = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ran.set)
+    await s.intake.ready()
+    assert ran.is_set()
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_no_more_is_taken_while_too_much_waits() -> None:
+    class Full(Ledger):
+        @property
+        def waiting(self) -> int:
+            return HIGH_WATER - (clock() > 5010.0)
+
+    s = Scene()
+    intake = Intake(s.engine, s.dispatcher, Full(), None, on_gap=s.gaps.append)
+    waiting = asyncio.create_task(intake.ready())
+    await passing(9.0)
+    assert not waiting.done()
+    await passing(2.0)
+    assert waiting.done()
+    await s.dispatcher.close()
+
+
+@in_virtual_time
+async def test_what_waits_is_what_counts() -> None:
+    s = Scene()
+    s.dispatcher.assign("t1", "team", None)
+    s.ledger.put_tracker("t1", record())
+    found = s.ledger.found("t1", Event.CREATED, namespace="team", pod="x", pod_uid="x")
+    assert found is not None
+    assert s.ledger.waiting == 1
+    await s.intake.ready()
+    await s.dispatcher.close()
