@@ -160,7 +160,8 @@ class Elector:
             return started
         self.asked = True
         if self._lease is None or lease.version != self._lease.version:
-            self._lease, self._seen_at = lease, started
+            # After the read, as client-go does: the record may be as young as its answer.
+            self._lease, self._seen_at = lease, self._clock()
         free = lease.holder in {"", self._identity}
         last_sign = self._seen_at
         if not free and self._clock() - last_sign < self._timing.duration:

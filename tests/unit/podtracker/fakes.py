@@ -34,7 +34,7 @@ class FakeReporter:
         self.verdict: Exception | None = None
         self.gate: asyncio.Event | None = None
         """Where set, deliveries and checks wait for it before they end."""
-        self.history: deque[frozenset[str] | None | Exception] = deque()
+        self.history: deque[frozenset[str] | Exception | None] = deque()
         """What reading back gives, in turn; after them, None: it cannot be read."""
         self.looked_back: list[tuple[Destination, float]] = []
         self.flying = 0

@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -362,7 +363,7 @@ async def test_waits_between_attempts_grow() -> None:
         p.assign()
         p.submit("a")
         await passing(600.0)
-        waits = [later - earlier for earlier, later in zip(p.reporter.times, p.reporter.times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(p.reporter.times)]
         assert len(p.reporter.accepted) == 1
         for number, wait in enumerate(waits):
             doubled = min(60.0, 2.0**number)
@@ -544,9 +545,9 @@ async def test_what_the_receiver_has_is_not_sent_again() -> None:
         began = NOW + clock() - p.began
         await passing(60.0)
         assert p.reporter.tried == [ids(notes)]
-        assert [(where.channel, since) for where, since in p.reporter.looked_back] == [
-            (destination().channel, pytest.approx(began, abs=0.01))
-        ]
+        ((where, since),) = p.reporter.looked_back
+        assert where == destination()
+        assert since == pytest.approx(began, abs=0.01)
         assert p.kept().delivered == 1
         assert p.ledger.waiting == 0
         assert [told for told, _ in p.listener.good] == [("t1",)]
@@ -634,9 +635,9 @@ async def test_doubt_lasts_as_long_as_something_waits_where_nobody_has_asked() -
         p.submit("a")
         p.assign()
         await quiet()
-        assert p.dispatcher.doubtful
+        before = p.dispatcher.doubtful
         await passing(10.0)
-        assert not p.dispatcher.doubtful
+        assert (before, p.dispatcher.doubtful) == (True, False)
         assert p.reporter.texts == ["Pod a was created"]
 
 

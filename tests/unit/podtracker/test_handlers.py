@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import pytest
@@ -60,7 +60,8 @@ class Given:
         return handler
 
     async def event(self, kind: str | None, body: dict[str, Any]) -> object:
-        return await self.only("_watching").fn(event={"type": kind, "object": body}, body=kopf.Body(body), extra=1)
+        raw = cast("kopf.RawBody", body)
+        return await self.only("_watching").fn(event={"type": kind, "object": raw}, body=kopf.Body(raw), extra=1)
 
     async def login(self) -> Any:
         return await self.only("_activities").fn(extra=1)

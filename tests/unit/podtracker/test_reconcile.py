@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -349,7 +350,7 @@ async def test_waits_after_failures_grow_and_end_with_a_success() -> None:
         o.reconciler.changed(tracker_body())
         await passing(300.0)
         times = [asked["at"] for asked in o.pods.asked]
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(times)]
         assert len(waits) == 9
         for number, wait in enumerate(waits):
             doubled = min(30.0, 2.0**number)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 
 import pytest
 
@@ -160,7 +161,7 @@ async def test_waits_between_lists_grow_to_a_ceiling_and_are_spread() -> None:
         s.api.answers.extend([DOWN] * 12)
         await passing(300.0)
         times = [asked["at"] for asked in s.api.asked]
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(times)]
         for number, wait in enumerate(waits):
             doubled = min(BACKOFF_MAX, 2.0**number)
             assert doubled / 2 <= wait <= doubled + 0.01

@@ -11,6 +11,7 @@ import pytest
 from podtracker import settings
 from podtracker.errors import SettingsError
 from podtracker.settings import Settings
+from podtracker.web import Address
 
 SECRET = "hunter2-hunter2"
 
@@ -27,7 +28,7 @@ def load(*arguments: str, **environment: str) -> Settings:
 
 def shown(value: object) -> object:
     """Addresses have no equality; their text has."""
-    return str(value) if isinstance(value, settings.Address) else value
+    return str(value) if isinstance(value, Address) else value
 
 
 def test_the_defaults() -> None:

@@ -382,7 +382,7 @@ async def test_what_arrived_can_be_read_back(readable: FakeSlack, reporter: Slac
     await failure(reporter)
     await reporter.deliver(destination(), Message(text="another", ids=("id-3",)))
     began = readable.messages[0].received_at
-    assert await reporter.arrived(destination(), since=began) == {"id-1", "id-2", "id-3"}
+    assert await reporter.arrived(destination(), since=began) == frozenset({"id-1", "id-2", "id-3"})
 
 
 async def test_more_than_a_page_is_read(readable: FakeSlack, reporter: SlackReporter) -> None:
@@ -391,7 +391,7 @@ async def test_more_than_a_page_is_read(readable: FakeSlack, reporter: SlackRepo
         payload = {"event_type": "pod_tracker", "event_payload": {"ids": [f"id-{number}"]}}
         workspace.post_message(SECRET, {"channel": CHANNEL, "text": "x", "metadata": payload})
     found = await reporter.arrived(destination(), since=readable.messages[0].received_at)
-    assert found == {f"id-{number}" for number in range(450)}
+    assert found == frozenset(f"id-{number}" for number in range(450))
     assert len(readable.requests) == 3
 
 
@@ -404,7 +404,7 @@ async def test_messages_of_others_are_passed_over(readable: FakeSlack, reporter:
         {"event_type": "pod_tracker", "event_payload": {"ids": [7, None, "ours"]}},
     ):
         readable.workspace.post_message(SECRET, {"channel": CHANNEL, "text": "x", "metadata": metadata})
-    assert await reporter.arrived(destination(), since=readable.messages[0].received_at) == {"ours"}
+    assert await reporter.arrived(destination(), since=readable.messages[0].received_at) == frozenset({"ours"})
 
 
 @pytest.mark.parametrize(

@@ -507,7 +507,7 @@ async def test_what_is_written_fits_the_api() -> None:
         o.board.failed("t1", "x")
         o.board.delivered("t1")
         await passing(10.0)
-        assert msgspec.convert(o.sink.last(), PodTrackerStatus, strict=True)
+        assert msgspec.convert(o.sink.last(), PodTrackerStatus, strict=True).conditions
 
 
 @in_virtual_time
@@ -516,4 +516,4 @@ async def test_a_long_error_is_cut_to_what_the_api_takes() -> None:
         o.board.failed("t1", "x" * 5000)
         o.reporter(False, "InvalidAuth", message="y" * 40_000)
         await passing(10.0)
-        assert msgspec.convert(o.sink.last(), PodTrackerStatus, strict=True)
+        assert msgspec.convert(o.sink.last(), PodTrackerStatus, strict=True).conditions

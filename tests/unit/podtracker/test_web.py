@@ -76,8 +76,8 @@ async def test_serving_lasts_as_long_as_its_context() -> None:
     app = health_app(live={}, ready={}, role=lambda: "leader")
     async with ClientSession() as session:
         async with serving(app, Address("127.0.0.1", port)):
-            async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
-                assert answer.status == 200
+            answer = await session.get(f"http://127.0.0.1:{port}/healthz")
+            assert answer.status == 200
         with pytest.raises(OSError, match="Cannot connect"):
             await session.get(f"http://127.0.0.1:{port}/healthz")
 

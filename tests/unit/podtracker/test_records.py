@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stored form: small, versioned, and refused where it cannot be read."""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+import pytest
+
+from podtracker.ledger import Delta, Event, Ledger
+from podtracker.records import FORMAT, CorruptLedgerError, NewerFormatError, check_format, decode, encode
+from unit.podtracker.builders import record
+
+
+def busy() -> Delta:
+    ledger = Ledger()
+    for number in range(20):
+        ledger.put_tracker(f"t{number}", record())
+        ledger.put_mask(f"t{number}", f"p{number}", "team", "nginx", 1)
+        ledger.found(f"t{number}", Event.CREATED, namespace="team", pod="nginx", pod_uid=f"p{number}")
+    ledger.drop_tracker("t3")
+    ledger.forget_pod("p4")
+    return ledger.drain()
+
+
+def test_what_is_stored_can_be_read() -> None:
+    delta = busy()
+    assert decode(encode(delta)) == delta
+    assert None in delta.trackers.values()
+    assert None in delta.pods.values()
+    assert decode(encode(Delta())) == Delta()
+
+
+def test_the_first_byte_is_the_format() -> None:
+    assert encode(Delta())[0] == FORMAT
+
+
+def test_format_1_is_read_for_ever() -> None:
+    # Written by the first version. Never change this: write a migration instead.
+    packed = msgspec.msgpack.encode(
+        [
+            {"t1": ["team", "nginx", 1798761600, 2, 1, 0, False], "t2": None},
+            {"p1": ["team", "nginx", {"t1": 1}]},
+            {"p1/i1": ["i1", 7, "t1", "Created", "team", "nginx", "p1"]},
+        ]
+    )
+    delta = decode(b"\x01" + zlib.compress(packed))
+    tracker, pod, note = delta.trackers["t1"], delta.pods["p1"], delta.outbox["p1/i1"]
+    assert tracker is not None
+    assert (tracker.namespace, tracker.selector, tracker.match_since) == ("team", "nginx", 1798761600)
+    assert (tracker.delivered, tracker.dropped) == (2, 1)
+    assert delta.trackers["t2"] is None
+    assert pod is not None
+    assert (pod.namespace, pod.name, pod.masks) == ("team", "nginx", {"t1": 1})
+    assert note is not None
+    assert (note.id, note.order, note.tracker, note.event, note.key) == ("i1", 7, "t1", Event.CREATED, "p1/i1")
+
+
+GOOD = encode(busy())
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"\x01",
+        GOOD[:-1],
+        GOOD[: len(GOOD) // 2],
+        b"\x01" + b"nonsense",
+        b"\x01" + zlib.compress(b"nonsense"),
+        b"\x01" + zlib.compress(msgspec.msgpack.encode({"trackers": 7})),
+        b"\x01" + zlib.compress(msgspec.msgpack.encode([{"t": ["only"]}, {}, {}])),
+        b"\x00" + GOOD[1:],
+    ],
+    ids=["nothing", "only a format", "cut", "half", "not packed", "not msgpack", "no delta", "no record", "format 0"],
+)
+def test_what_is_damaged_is_refused(stored: bytes) -> None:
+    with pytest.raises(CorruptLedgerError):
+        decode(stored)
+
+
+def test_what_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(CorruptLedgerError):
+        decode(b"\x01" + zlib.compress(b"\x00" * (64 * 1024 * 1024 + 1), 1))
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, 255])
+def test_what_a_newer_version_wrote_is_refused_in_a_sentence(number: int) -> None:
+    with pytest.raises(NewerFormatError, match="run the newer version again, or delete"):
+        decode(bytes((number,)) + GOOD[1:])
+    with pytest.raises(NewerFormatError):
+        check_format(number)
+    check_format(FORMAT)
