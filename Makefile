@@ -34,11 +34,15 @@ demo: $(READY) ## Show the main job for real: a cluster, the operator, a pod, th
 ##@ Development
 
 .PHONY: test
-test: lint test-unit test-integration ## Run lint, unit and integration tests.
+test: lint test-unit test-tools test-integration ## Run lint and all tests.
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the unit tests (seconds, no cluster).
-	$(PYTHON) -m pytest tests/unit $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n auto tests/unit $(PYTEST_ARGS)
+
+.PHONY: test-tools
+test-tools: $(READY) ## Run the tests of the tools: they start and stop processes.
+	$(PYTHON) -m pytest tests/tools $(PYTEST_ARGS)
 
 .PHONY: test-integration
 test-integration: $(READY) binaries ## Run the integration tests on a real etcd and kube-apiserver.
