@@ -50,6 +50,8 @@ DOUBT_LASTS = 60.0
 """Seconds after which what an earlier process left in flight has been asked for wherever something waits."""
 ALL = "*"
 """The name of the scope of all namespaces."""
+STATUS_PATIENCE = 1.0
+"""Seconds for the last status, of which the next leader writes the rest."""
 KOPF_STARTS = 2.0
 """Seconds that kopf may take to start when it is to end already."""
 END_PATIENCE = 4.0
@@ -332,7 +334,11 @@ class App:
         await asyncio.wait([kopf], timeout=END_PATIENCE)
 
     async def _write_last(self, *, clean: bool) -> None:
-        await asyncio.gather(self._checkpoint.close(clean=clean), self._board.flush())
+        flush = asyncio.create_task(self._board.flush(), name="last status")
+        await self._checkpoint.close(clean=clean)
+        # The next leader waits for the Lease, and writes what status is left.
+        await asyncio.wait([flush], timeout=STATUS_PATIENCE)
+        await _cancelled([flush])
 
     # looking at it
 

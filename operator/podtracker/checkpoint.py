@@ -19,8 +19,9 @@ from podtracker.ledger import Delta, Ledger
 from podtracker.metrics import Metrics
 from podtracker.records import CorruptLedgerError, decode, encode
 
-FOLD_AT: Final = 192 * 1024
-"""Bytes of journal at which it is folded: every commit makes etcd store the whole journal again."""
+FOLD_AT: Final = 32 * 1024
+"""Bytes of journal at which it is folded: every commit makes the API server store the whole journal again. Measured: a
+commit takes 4 ms at 0 KiB, 9 at 16, 19 at 64, 59 at 190."""
 MAX_SEGMENT: Final = 384 * 1024
 """Bytes of one commit above which it goes straight into the shards; an object may have 1 MiB."""
 LINGER: Final = 0.5

@@ -81,6 +81,7 @@ class Elector:
         self._lease: StoredLease | None = None
         self._seen_at = clock()
         self._renewed_at = float("-inf")
+        self._in_flight_until = clock()
         self._lead = asyncio.Event()
         self.created = False
         """Whether there was no Lease: nobody has ever led here."""
@@ -166,9 +167,12 @@ class Elector:
         last_sign = self._seen_at
         if not free and self._clock() - last_sign < self._timing.duration:
             return None
+        if not free:
+            # Kept before the claim: its answer may be lost, and the next look then finds the Lease to be ours.
+            self._in_flight_until = last_sign + self._timing.renew_deadline + self._timing.in_flight
         self._lease = await self._store.patch_lease(LEASE, lease.version, self._spec(lease.transitions + 1))
         self._renewed_at = started
-        return started if free else last_sign + self._timing.renew_deadline + self._timing.in_flight
+        return self._in_flight_until
 
     async def _renew(self) -> None:
         started = self._clock()

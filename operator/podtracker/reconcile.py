@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -40,6 +41,10 @@ _AFTER_RELIST = 0.2
 """Seconds until a backfill is tried again that a list of everything stands in the way of."""
 _RECHECK = 15.0
 """Seconds until a receiver that could not be asked is asked again."""
+
+
+REMEMBERED_GONE = 10_000
+"""Trackers that are remembered after they went; a uid never comes back."""
 
 
 class PodLister(Protocol):
@@ -108,6 +113,8 @@ class Reconciler:
         self._watched = watched
         self._clock = clock
         self._items: dict[str, _Item] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        """The trackers that went last: a list that travelled meanwhile must not bring them back."""
 
     # what is there
 
@@ -139,6 +146,8 @@ class Reconciler:
             self.deleted(identity.uid)
             return
         item = self._items.get(identity.uid)
+        if identity.uid in self._gone:
+            return
         if not self._watched(identity.namespace) or (
             item is not None and identity.generation <= item.identity.generation
         ):
@@ -147,6 +156,7 @@ class Reconciler:
             item = self._items[identity.uid] = _Item(identity)
         item.identity, item.edited = identity, True
         self._board.adopt(identity, body.get("status") or {})
+        self._board.touch(identity.uid)
         try:
             item.tracker = api.parse(body)
         except InvalidTrackerError as error:
@@ -159,6 +169,9 @@ class Reconciler:
 
     def deleted(self, uid: str) -> None:
         """A tracker is gone: nothing more is sent for it, not even what waits."""
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED_GONE:
+            self._gone.popitem(last=False)
         if self._items.pop(uid, None) is None:
             return
         self._queue.discard(uid)
