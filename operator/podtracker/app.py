@@ -29,6 +29,7 @@ from podtracker.kube import KubeClient
 from podtracker.ledger import Ledger
 from podtracker.matching import TrackerIndex
 from podtracker.metrics import Metrics
+from podtracker.patience import patiently
 from podtracker.reconcile import Reconciler, Timing
 from podtracker.redact import Redactor
 from podtracker.reflector import Reflector
@@ -95,6 +96,7 @@ class App:
         self._board = StatusBoard(
             sink=kube,
             record=recorder.record,
+            may_write=self._elector.wait_leading,
             counts=self._counts,
             gone=lambda uid: self._reconciler.deleted(uid),  # noqa: PLW0108 - made later
             metrics=metrics,
@@ -200,7 +202,9 @@ class App:
             await _cancelled([renewing])
 
     async def _begin(self) -> tuple[Restored, list[dict[str, Any]]]:
-        restored = await self._checkpoint.restore()
+        restored = await patiently(
+            self._checkpoint.restore, what="ledger", final=lambda error: error.forbidden, clock=self._clock
+        )
         return restored, await self._census.first()
 
     async def _work(self, restored: Restored, trackers: list[dict[str, Any]], renewing: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from podtracker.errors import KubeError, PodTrackerError
 from podtracker.ledger import Ledger
 from podtracker.matching import TrackerIndex
 from podtracker.metrics import Metrics
+from podtracker.patience import patiently
 from podtracker.reconcile import Reconciler
 from podtracker.status import StatusBoard
 
@@ -23,10 +24,6 @@ logger = logging.getLogger(__name__)
 HEAL_INTERVAL = 300.0
 """Seconds between lists of all trackers, which find deletions that kopf missed (it lists anew after a 410, and
 does not compare)."""
-START_PATIENCE = 60.0
-"""Seconds in which the API server must answer at the start."""
-_RETRY = 1.0
-"""Seconds between tries at the start."""
 
 
 class CrdMissingError(PodTrackerError):
@@ -77,19 +74,14 @@ class Census:
             CrdMissingError: there is no such kind.
             KubeError: the API server did not answer for long.
         """
-        deadline = self._clock() + START_PATIENCE
-        while True:
-            try:
-                return await self._list()
-            except KubeError as error:
-                if error.not_found:
-                    raise CrdMissingError(
-                        "the PodTracker CRD is not installed; install it: kubectl apply --server-side -k config/crd"
-                    ) from error
-                if self._clock() > deadline:
-                    raise
-                logger.warning("cannot list trackers yet", extra={"error": str(error)})
-                await asyncio.sleep(_RETRY)
+        try:
+            return await patiently(self._list, what="trackers", final=lambda error: error.not_found, clock=self._clock)
+        except KubeError as error:
+            if not error.not_found:
+                raise
+            raise CrdMissingError(
+                "the PodTracker CRD is not installed; install it: kubectl apply --server-side -k config/crd"
+            ) from error
 
     def take_stock(self, restored: Restored, trackers: list[dict[str, Any]], *, ran_before: bool) -> None:
         """Bring the restored ledger and the trackers that exist together, and queue what waits.

@@ -211,7 +211,7 @@ class Checkpoint:
 
     async def _store_all(self) -> None:
         self._dirty.update(_split(self._ledger.snapshot()), self._journal.shards)
-        await self._fold(self._journal.head.positions)
+        await self._fold(self._known_positions())
 
 
 def shard_of(key: str) -> str:

@@ -80,16 +80,20 @@ class Engine:
         if record is None:
             self._ledger.put_tracker(
                 tracker.uid,
-                TrackerRecord(namespace=tracker.namespace, selector=selector, match_since=tracker.created),
+                TrackerRecord(
+                    namespace=tracker.namespace, selector=selector, match_since=tracker.created, unlisted=True
+                ),
             )
         elif record.selector != selector:
             self._ledger.drop_masks(tracker.uid)
             self._ledger.put_tracker(
                 tracker.uid,
-                msgspec.structs.replace(record, selector=selector, match_since=max(edited, tracker.created)),
+                msgspec.structs.replace(
+                    record, selector=selector, match_since=max(edited, tracker.created), unlisted=True
+                ),
             )
         else:
-            return missed and not known
+            return record.unlisted or (missed and not known)
         self._changed(tracker.uid)
         return True
 
@@ -98,6 +102,10 @@ class Engine:
         self._index.drop(uid)
         self._ledger.drop_tracker(uid)
         self._backfills = [backfill for backfill in self._backfills if backfill.tracker != uid]
+
+    def listed(self, uid: str) -> None:
+        """All pods of a tracker have been seen, or are about to be in a list of everything."""
+        self._ledger.listed(uid)
 
     def pause(self, uid: str) -> None:
         """The tracker's spec cannot be understood: match nothing, forget nothing."""

@@ -267,6 +267,8 @@ class Journal:
             if not error.not_found:
                 raise
             logger.error("the journal was deleted while in use, it is made anew")  # noqa: TRY400 - foreseen
+            # Whoever reads it before everything is stored anew must not believe positions that nothing stands behind.
+            self.head.positions, self.head.shards = {}, ""
             await self._create()
             await self._lost()
             return True

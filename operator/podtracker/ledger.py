@@ -76,6 +76,8 @@ class TrackerRecord(msgspec.Struct, array_like=True):
     """How many of `dropped` no message has told of yet."""
     baseline: bool = False
     """Nothing is remembered of its pods and they have not all been seen yet: those that exist are old."""
+    unlisted: bool = False
+    """The watch may have passed pods of it before it was known, and they have not been listed since."""
 
 
 class PodRecord(msgspec.Struct, array_like=True):
@@ -127,6 +129,13 @@ class Ledger:
         """Start or replace a tracker's record."""
         self._trackers[uid] = record
         self._changed_trackers.add(uid)
+
+    def listed(self, uid: str) -> None:
+        """All pods of a tracker have been seen."""
+        record = self._trackers.get(uid)
+        if record is not None and record.unlisted:
+            record.unlisted = False
+            self._changed_trackers.add(uid)
 
     def begin_baseline(self, uid: str) -> None:
         """What a list shows now is old to this tracker, until `end_baseline`, whatever restarts in between."""

@@ -132,8 +132,9 @@ class Reconciler:
         for body in bodies:
             self._take(body, missed=False)
         if not resumed:
-            for item in self._items.values():
+            for uid, item in self._items.items():
                 item.backfill = False
+                self._engine.listed(uid)
         return frozenset(self._items)
 
     def changed(self, body: Mapping[str, Any]) -> None:
@@ -244,8 +245,10 @@ class Reconciler:
             complete = await self._read_pages(item, tracker, backfill)
         finally:
             complete &= self._engine.end_backfill(backfill)
-        item.backfill &= not complete
-        if item.backfill:
+        if complete:
+            item.backfill = False
+            self._engine.listed(tracker.uid)
+        else:
             self._queue.add_after(tracker.uid, _AFTER_RELIST)
 
     async def _read_pages(self, item: _Item, tracker: Tracker, backfill: Backfill) -> bool:

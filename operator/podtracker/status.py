@@ -85,6 +85,7 @@ class StatusBoard:
         *,
         sink: StatusSink,
         record: Callable[[TrackerIdentity, Notice], Awaitable[None]],
+        may_write: Callable[[], Awaitable[None]],
         counts: Callable[[str], Counts],
         gone: Callable[[str], None],
         metrics: Metrics,
@@ -94,6 +95,7 @@ class StatusBoard:
         """Args.
 
         record: shows a Kubernetes Event on a tracker; raises KubeError.
+        may_write: returns once this instance certainly leads.
         counts: the numbers of a tracker, by uid.
         gone: told the uid of a tracker that turned out not to exist any more.
         clock: monotonic seconds.
@@ -101,6 +103,7 @@ class StatusBoard:
         """
         self._sink = sink
         self._record = record
+        self._may_write = may_write
         self._counts = counts
         self._gone = gone
         self._metrics = metrics
@@ -198,6 +201,8 @@ class StatusBoard:
         """Write what is due, for ever."""
         while True:
             await self._wait_for_due()
+            # Who may have been deposed without knowing must not write over the next leader's status.
+            await self._may_write()
             for entry in self._due(self._clock()):
                 await self._write(entry)
                 await asyncio.sleep(1 / _WRITES_PER_SECOND)

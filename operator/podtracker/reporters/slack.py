@@ -65,6 +65,8 @@ HISTORY_PAGE, HISTORY_PAGES = 200, 10
 """Messages per page, and pages at most, of a read-back: the newest 2,000 of the channel."""
 CLOCK_MARGIN = 120.0
 """Seconds by which this machine's clock and Slack's may differ."""
+_LONGEST_WAIT = 3600.0
+"""Seconds that a Retry-After is believed; a longer one is looked at again by then."""
 _DEFAULT_RETRY_AFTER = 30.0
 """Seconds, where Slack throttles and does not say for how long; its own headers say 30 as a rule."""
 
@@ -228,6 +230,6 @@ def _ids_of(message: Any) -> list[str]:
 def _retry_after(response: Any) -> float:
     headers = getattr(response, "headers", None) or {}
     try:
-        return max(0.0, float(headers.get("Retry-After", "")))
+        return min(_LONGEST_WAIT, max(0.0, float(headers.get("Retry-After", ""))))
     except ValueError:
         return _DEFAULT_RETRY_AFTER

@@ -44,6 +44,7 @@ class Operator:
         self.board = StatusBoard(
             sink=self.sink,
             record=self.events.record,
+            may_write=FakeGate().wait_leading,
             counts=self._counts,
             gone=lambda uid: self.reconciler.deleted(uid),  # noqa: PLW0108 - made later
             metrics=self.metrics,

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from podtracker.census import HEAL_INTERVAL, START_PATIENCE, Census, CrdMissingError
+from podtracker.census import HEAL_INTERVAL, Census, CrdMissingError
 from podtracker.checkpoint import Restored
 from podtracker.errors import KubeError
+from podtracker.patience import LIMIT
 from unit.podtracker.assembly import Operator, operator
 from unit.podtracker.builders import NOW, pod, tracker_body
 from unit.podtracker.fakes import DOWN, NOT_FOUND
@@ -81,7 +82,7 @@ async def test_an_api_server_that_stays_away_ends_the_start() -> None:
     began = clock()
     with pytest.raises(KubeError):
         await census(Operator(), FakeLister(DOWN)).first()
-    assert clock() - began == pytest.approx(START_PATIENCE, abs=3.0)
+    assert clock() - began == pytest.approx(LIMIT, abs=3.0)
 
 
 # taking stock

@@ -13,7 +13,7 @@ import pytest
 from podtracker.checkpoint import FOLD_AT, MAX_SEGMENT, POSITION_EVERY, Checkpoint, Restored
 from podtracker.errors import KubeError
 from podtracker.journal import JOURNAL, SHARDS, DeposedError
-from podtracker.ledger import MAX_PENDING, Delta, Event, Ledger
+from podtracker.ledger import Delta, Event, Ledger
 from podtracker.metrics import Metrics
 from podtracker.records import NewerFormatError
 from unit.podtracker.builders import NOW, record
@@ -211,9 +211,9 @@ async def test_a_long_journal_is_folded_into_shards() -> None:
     store, dice = FakeMaps(), random.Random(1)  # noqa: S311 - names, no secrets
     async with process(store) as p:
         longest = 0
-        for number in range(1500):
-            p.change(number, f"t{number % 7}", random_name(dice))
-            if number % 100 == 99:
+        for number in range(600):
+            p.change(number, f"t{number % 7}", random_name(dice, 400))
+            if number % 50 == 49:
                 await p.checkpoint.commit()
                 longest = max(longest, sum(map(len, store.maps[JOURNAL].binary.values())))
         assert len(store.maps) > 2
@@ -228,8 +228,8 @@ async def test_a_long_journal_is_folded_into_shards() -> None:
 async def test_a_commit_that_is_too_large_for_the_journal_goes_into_the_shards() -> None:
     store, dice = FakeMaps(), random.Random(2)  # noqa: S311 - names, no secrets
     async with process(store) as p:
-        for number in range(MAX_PENDING):
-            p.change(number, "t1", random_name(dice))
+        for number in range(1200):
+            p.change(number, "t1", random_name(dice, 400))
         await p.checkpoint.commit()
         assert sum(map(len, store.maps[JOURNAL].binary.values())) == 0
         assert all(sum(map(len, kept.binary.values())) < 900_000 for kept in store.maps.values())

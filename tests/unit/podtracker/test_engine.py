@@ -137,10 +137,22 @@ def test_the_deletion_of_a_pod_that_nobody_means_costs_nothing(world: World) -> 
 # trackers
 
 
-def test_only_a_tracker_that_is_new_here_needs_a_list_of_its_own(world: World) -> None:
+def test_a_tracker_needs_a_list_of_its_own_until_it_had_one(world: World) -> None:
     assert world.engine.track(tracker("t2"), edited=NOW) is True
-    assert world.engine.track(tracker("t2"), edited=NOW) is False
-    assert world.engine.track(tracker("t1", generation=2), edited=NOW + 60) is False
+    assert world.engine.track(tracker("t2"), edited=NOW) is True
+    world.engine.listed("t2")
+    world.engine.listed("t2")
+    assert world.engine.track(tracker("t2", generation=2), edited=NOW + 60) is False
+    assert world.engine.track(tracker("t2", generation=3, pod_name="redis"), edited=NOW + 90) is True
+
+
+def test_that_a_tracker_needs_a_list_survives_a_restart() -> None:
+    first, second = World().tracking(tracker("t1"), tracker("t2")), World()
+    first.engine.listed("t2")
+    second.ledger.load([first.ledger.snapshot()])
+    assert second.engine.track(tracker("t1"), edited=NOW, missed=False) is True
+    assert second.engine.track(tracker("t2"), edited=NOW, missed=False) is False
+    second.engine.listed("nobody")
 
 
 def test_an_edit_that_keeps_the_name_sends_nothing_again(world: World) -> None:
@@ -310,6 +322,7 @@ def test_the_list_of_one_namespace_ends_the_baseline_of_its_own_trackers_only() 
 
 def test_a_tracker_that_missed_nothing_needs_no_list_of_its_own() -> None:
     world = World().tracking(tracker("t1"))
+    world.engine.listed("t1")
     world.engine.pause("t1")
     assert world.engine.track(tracker("t1"), edited=NOW, missed=False) is False
     assert world.engine.track(tracker("t2"), edited=NOW, missed=False) is True

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import kube_config
+from kubernetes.aio.config import incluster_config, kube_config
 
 from podtracker.errors import KubeError, SettingsError
 from podtracker.kube import KubeClient
@@ -556,7 +556,10 @@ async def test_a_kubeconfig_that_cannot_be_used_is_a_wrong_setting(
     assert SECRET not in str(caught.value)
 
 
-async def test_in_a_pod_without_a_service_account_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_a_pod_without_a_service_account_is_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")

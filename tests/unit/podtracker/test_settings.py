@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +17,24 @@ from podtracker.web import Address
 SECRET = "hunter2-hunter2"
 
 
+PARSER = argparse.ArgumentParser()
+settings.add_flags(PARSER)
+
+
 def flags(*arguments: str) -> dict[str, Any]:
-    parser = argparse.ArgumentParser()
-    settings.add_flags(parser)
-    return vars(parser.parse_args(arguments))
+    return vars(PARSER.parse_args(arguments))
 
 
 def load(*arguments: str, **environment: str) -> Settings:
     return settings.load(flags(*arguments), environment)
+
+
+@pytest.fixture(autouse=True)
+def own_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which Kubernetes tells a pod its namespace; it is not there."""
+    path = tmp_path / "namespace"
+    monkeypatch.setattr(settings, "_NAMESPACE_FILE", path)
+    return path
 
 
 def shown(value: object) -> object:
@@ -56,6 +67,12 @@ def test_the_defaults() -> None:
         "log_level": "info",
         "log_format": "text",
     }
+
+
+def test_in_a_pod_the_own_namespace_is_the_pods(own_namespace: Path) -> None:
+    own_namespace.write_text("mine\n", encoding="utf-8")
+    assert load().pod_namespace == "mine"
+    assert load(POD_NAMESPACE="other").pod_namespace == "other"
 
 
 def test_who_has_no_pod_uid_gets_one_of_its_own() -> None:
@@ -197,9 +214,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(url: str) -> None:
 
 
 def test_flags_tell_their_variable_and_default() -> None:
-    parser = argparse.ArgumentParser()
-    settings.add_flags(parser)
-    text = " ".join(parser.format_help().split())
+    text = " ".join(PARSER.format_help().split())
     for variable, flag, *_ in GOOD:
         assert flag in text
         assert f"environment: {variable}" in text

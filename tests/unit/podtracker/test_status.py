@@ -16,7 +16,7 @@ from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
 from podtracker.status import CREDENTIALS_SECURE, READY, REPORTER_READY, Counts, StatusBoard
 from unit.podtracker.builders import NOW, identity, stamp
-from unit.podtracker.fakes import DOWN, NOT_FOUND, FakeEvents, FakeStatusSink
+from unit.podtracker.fakes import DOWN, NOT_FOUND, FakeEvents, FakeGate, FakeStatusSink
 from unit.podtracker.virtual import clock, in_virtual_time, passing
 
 
@@ -26,6 +26,7 @@ class Office:
     def __init__(self) -> None:
         self.sink = FakeStatusSink()
         self.events = FakeEvents()
+        self.gate = FakeGate()
         self.metrics = Metrics()
         self.numbers: dict[str, Counts] = {}
         self.gone: list[str] = []
@@ -33,6 +34,7 @@ class Office:
         self.board = StatusBoard(
             sink=self.sink,
             record=self.events.record,
+            may_write=self.gate.wait_leading,
             counts=lambda uid: self.numbers.get(uid, Counts(0, 0, 0, 0)),
             gone=self._gone,
             metrics=self.metrics,
@@ -106,6 +108,19 @@ async def test_a_condition_is_written_soon_and_whole() -> None:
                 }
             ],
         }
+
+
+@in_virtual_time
+async def test_who_does_not_certainly_lead_writes_nothing() -> None:
+    async with office() as o:
+        o.gate.open.clear()
+        o.ready(False, "InvalidAuth")
+        await passing(60.0)
+        assert o.sink.tries == 0
+        o.ready()
+        o.gate.open.set()
+        await passing(1.0)
+        assert [status["status"] for _, _, status in o.sink.writes] == ["Active"]
 
 
 @in_virtual_time

@@ -11,7 +11,7 @@ from podtracker.metrics import Metrics
 from podtracker.status import Counts, StatusBoard
 from podtracker.verdicts import Verdicts
 from unit.podtracker.builders import NOW, identity, note, refused, retry, throttled, undeliverable
-from unit.podtracker.fakes import FakeEvents, FakeStatusSink
+from unit.podtracker.fakes import FakeEvents, FakeGate, FakeStatusSink
 
 
 class Bench:
@@ -23,6 +23,7 @@ class Bench:
         self.board = StatusBoard(
             sink=self.sink,
             record=FakeEvents().record,
+            may_write=FakeGate().wait_leading,
             counts=lambda _: Counts(0, 0, 0, 0),
             gone=lambda _: None,
             metrics=Metrics(),

@@ -93,12 +93,6 @@ async def test_a_taken_port_is_a_wrong_setting(taken: int) -> None:
             raise AssertionError("it served")
 
 
-async def test_an_address_that_is_not_ours_is_a_wrong_setting() -> None:
-    with pytest.raises(SettingsError, match=r"cannot listen on 192\.0\.2\.1:"):
-        async with serving(health_app(live={}, ready={}, role=str), Address("192.0.2.1", 9)):
-            raise AssertionError("it served")
-
-
 @pytest.mark.parametrize(
     ("address", "text"), [(Address("", 8080), "*:8080"), (Address("127.0.0.1", 1), "127.0.0.1:1")], ids=str
 )
