@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenario 1: `kill -9` at random moments while pods come and go at 20 per second."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from chaos.arena import Arena, NewArena
+from chaos.chance import branch
+from chaos.churn import Churn
+from chaos.proxy import Proxy
+from chaos.replica import Replica
+from chaos.report import Report, spread
+from chaos.scale import Scale
+from chaos.waiting import lasting
+
+_NAMES = [f"web-{number}" for number in range(80)]
+_DURING_START = 0.15
+"""The share of kills that come before the operator leads."""
+_FRESH = 0.05
+"""The share of kills after which another pod takes over, which has to wait for the lease to run out."""
+_AMBIGUOUS = 0.3
+"""The share of lives in which one write to the ledger or the lease arrives and its answer is lost."""
+_LEASE = {"LEASE_DURATION": "3", "LEASE_RENEW_DEADLINE": "2", "LEASE_RETRY": "0.5", "SLACK_TIMEOUT": "1"}
+"""Shorter than the defaults, to keep those waits short."""
+
+
+@pytest.mark.parametrize("readable", [False, True], ids=["blind", "readback"])
+async def test_kills(new_arena: NewArena, scale: Scale, report: Report, *, readable: bool) -> None:
+    arena = await new_arena("kills")
+    arena.read_back(allowed=readable)
+    # So that many a kill finds a message under way, before or after it took effect.
+    arena.slack.transit = arena.slack.silence = 0, 0.05
+    await arena.track(*_NAMES)
+    proxy = await arena.new_proxy()
+    # The default installation watches all namespaces.
+    operator = arena.new_replica(proxy, {"WATCH_NAMESPACE": "", **_LEASE})
+    kills = scale.kills // 2 + (scale.kills % 2 if readable else 0)
+    began = time.monotonic()
+    starts: list[float] = []
+    operator.spawn()
+    await operator.leads()
+    async with Churn(arena.kube, arena.namespace, _NAMES, rng=branch(arena.rng)) as churn:
+        fresh = sum([await _life_and_death(arena, proxy, operator, starts) for _ in range(kills)])
+        starts.append(await operator.leads() - operator.started_at)
+    verdict = await arena.settled()
+    report.add(
+        f"1. kill -9 at random moments, pods at 20/s, Slack {'readable' if readable else 'not readable'}",
+        {
+            "kills": kills,
+            "kills followed by another pod's replica": fresh,
+            "writes whose answer was lost": proxy.lost_replies,
+            "pods made": churn.created,
+            "pods deleted": churn.deleted,
+            **verdict.rows(),
+            "start to leader": spread(starts),
+            "took": time.monotonic() - began,
+        },
+    )
+    verdict.require(resent=0 if readable else kills)
+
+
+async def _life_and_death(arena: Arena, proxy: Proxy, operator: Replica, starts: list[float]) -> bool:
+    """Kill the operator at a random moment and start it again; return whether as another replica."""
+    rng = arena.rng
+    if rng.random() < _DURING_START:
+        await lasting(rng.uniform(0, 1.5))
+    else:
+        starts.append(await operator.leads() - operator.started_at)
+        if rng.random() < _AMBIGUOUS:
+            proxy.lose_replies[rng.choice(("/configmaps/", "/leases/"))] = 1
+        await lasting(rng.uniform(0.1, 1.5))
+    await operator.kill()
+    fresh = rng.random() < _FRESH
+    if fresh:
+        operator.become(f"{arena.namespace}-{rng.getrandbits(32):08x}")
+    operator.spawn()
+    return fresh
