@@ -77,7 +77,7 @@ class App:
             positions=lambda: {scope: reflector.position for scope, reflector in self._reflectors.items()},
             metrics=metrics,
             clock=self._clock,
-            wall=time.time,
+            certain_until=lambda: self._dispatcher.certain_until(),  # noqa: PLW0108 - made later
         )
         self._elector = Elector(
             kube,

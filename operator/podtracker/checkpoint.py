@@ -55,19 +55,22 @@ class Checkpoint:
         positions: Callable[[], Mapping[str, str]],
         metrics: Metrics,
         clock: Callable[[], float],
-        wall: Callable[[], float],
+        certain_until: Callable[[], float],
     ) -> None:
         """Args.
 
         holder: this instance, as the journal names it.
         positions: the resourceVersions by scope that all of the ledger reflects now; empty strings are not known.
-        clock: monotonic seconds; wall: seconds since 1970.
+        clock: monotonic seconds.
+        certain_until: seconds since 1970 up to which the ledger knows what receivers have: now, but for lost answers.
         """
         self._ledger = ledger
         self._positions = positions
         self._metrics = metrics
         self._clock = clock
-        self._journal = Journal(store, holder=holder, metrics=metrics, wall=wall, lost=self._store_all)
+        self._journal = Journal(
+            store, holder=holder, metrics=metrics, certain_until=certain_until, lost=self._store_all
+        )
         self._dirty: set[str] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()

@@ -71,6 +71,14 @@ class Dispatcher:
     def doubt(self, since: float | None) -> None:
         """What was sent since then (seconds since 1970) may have arrived unknown to the ledger; None: no more."""
         self._doubt = since
+        if since is None:
+            for lane in self._lanes.values():
+                if not lane.backlog:
+                    lane.doubt = None
+
+    def certain_until(self) -> float:
+        """Seconds since 1970 up to which no receiver has anything that the ledger may not know of."""
+        return min((lane.doubt for lane in self._lanes.values() if lane.doubt is not None), default=self._wall())
 
     def submit(self, notifications: Iterable[Notification]) -> None:
         """Queue what was found; a tracker without a destination keeps it until it has one."""

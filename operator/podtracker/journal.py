@@ -71,7 +71,7 @@ class Head(msgspec.Struct, kw_only=True):
     clean: bool = False
     """Whether the last holder ended in order: nothing was in flight."""
     committed: float = 0.0
-    """When it was last written, in seconds since 1970 by the writer's clock; only ever compared with a receiver's."""
+    """Up to when the writer knew what receivers have, in seconds since 1970 by its clock; compared with theirs only."""
     doubt_since: float = 0.0
     """Seconds since 1970, 0 for none: an earlier holder ended while something may have been in flight, and nobody has
     found out since."""
@@ -90,18 +90,18 @@ class Journal:
         *,
         holder: str,
         metrics: Metrics,
-        wall: Callable[[], float],
+        certain_until: Callable[[], float],
         lost: Callable[[], Awaitable[None]],
     ) -> None:
         """Args.
 
         holder: this instance, as the head names it.
-        wall: seconds since 1970.
+        certain_until: seconds since 1970 up to which the ledger knows what the receivers have.
         lost: called when the journal was deleted while in use, and is there again but empty: stores everything anew.
         """
         self._store = store
         self._metrics = metrics
-        self._wall = wall
+        self._certain_until = certain_until
         self._holder = holder
         self._lost = lost
         self.head = Head()
@@ -187,7 +187,7 @@ class Journal:
         await self._create()
 
     async def _create(self) -> None:
-        self.head.committed = self._wall()
+        self.head.committed = self._certain_until()
         journal = await self._store.create_map(JOURNAL, data={_HEAD: _text(self.head)}, binary={})
         self._version = journal.version
         self._segments = {key: len(segment) for key, segment in journal.binary.items()}
@@ -247,7 +247,7 @@ class Journal:
         self._shard_bytes[name] = len(state)
 
     async def _write(self, binary: Mapping[str, str | None]) -> None:
-        self.head.committed = self._wall()
+        self.head.committed = self._certain_until()
         text = _text(self.head)
 
         async def write() -> None:

@@ -37,7 +37,7 @@ class Process:
             positions=lambda: dict(self.positions),
             metrics=Metrics(),
             clock=clock,
-            wall=lambda: NOW + clock(),
+            certain_until=lambda: NOW + clock(),
         )
         self.running: asyncio.Task[None] | None = None
 
