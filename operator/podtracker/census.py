@@ -95,7 +95,10 @@ class Census:
         resumed = bool(restored.positions)
         existing = self._reconciler.adopt(trackers, resumed=resumed)
         for uid in known - {body["metadata"]["uid"] for body in trackers}:
-            self._ledger.drop_tracker(uid)
+            # Only where it would have been seen: a namespace that is not watched now may be watched again.
+            record = self._ledger.tracker(uid)
+            if record is not None and (None in self._scopes or record.namespace in self._scopes):
+                self._ledger.drop_tracker(uid)
         for uid in existing - known:
             if not resumed and self._ledger.tracker(uid) is not None:
                 self._ledger.begin_baseline(uid)
