@@ -15,7 +15,8 @@ READY := $(VENV)/.complete
 
 export UV
 export UV_PROJECT_ENVIRONMENT := $(VENV)
-export PYTHONDONTWRITEBYTECODE ?= 1
+# The tests start a hundred processes; without byte code each compiles everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
@@ -38,7 +39,7 @@ test: lint test-unit test-tools test-integration ## Run lint and all tests.
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the unit tests (seconds, no cluster).
-	$(PYTHON) -m pytest -n auto tests/unit $(PYTEST_ARGS)
+	$(PYTHON) -m pytest tests/unit $(PYTEST_ARGS)
 
 .PHONY: test-tools
 test-tools: $(READY) ## Run the tests of the tools: they start and stop processes.
@@ -135,6 +136,6 @@ $(UV): requirements/uv.txt
 $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@echo "Installing the Python environment into $(VENV)"
 	@$(UV) venv --quiet --allow-existing --python "$$(command -v python3)" $(VENV)
-	@$(UV) pip sync --quiet --python $(PYTHON) --require-hashes requirements/dev.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(PYTHON) --require-hashes requirements/dev.txt
 	@$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
 	@touch $@
