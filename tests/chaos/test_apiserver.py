@@ -26,6 +26,10 @@ _FILLERS = 600
 """Pods that nobody tracks; more than a page, so that lists have a `continue`."""
 
 
+_MEANWHILE = 5
+"""Pods made while the operator is down."""
+
+
 class _Play:
     """The parts of the play, and how often each fault was there."""
 
@@ -50,8 +54,7 @@ class _Play:
         await self.arena.told()
         self.gaps += await self.operator.number("pod_tracker_gaps_total")
         await self.operator.kill()
-        before = self.churn.created
-        await eventually(lambda: self.churn.created >= before + 5, what="pods to be made meanwhile")
+        await self.arena.run(*(f"gap-{self.compactions}-{number}" for number in range(_MEANWHILE)))
         await self._restart_api()
         await compact(self.arena.stage.cluster)
         self.compactions += 1
@@ -63,8 +66,8 @@ class _Play:
         self.churn.deleting = True
 
     async def expire_everything(self) -> None:
-        """The API server restarts, then the list that follows expires on its second page, then the next watch."""
-        self.proxy.expire_continues = 1
+        """The API server restarts; the watch expires, then the second page of the list that follows, then a watch again."""
+        self.proxy.expire_watches = self.proxy.expire_continues = 1
         await self._restart_api()
         await eventually(lambda: not self.proxy.expire_continues, what="a `continue` to expire", within=60)
         self.proxy.expire_watches = 1
@@ -89,7 +92,8 @@ class _Play:
 async def test_api_server(new_arena: NewArena, scale: Scale, report: Report) -> None:
     arena = await new_arena("apiserver")
     arena.read_back(allowed=True)
-    await arena.track(*_NAMES)
+    gaps = scale.api_restarts // 3 + 1
+    await arena.track(*_NAMES, *(f"gap-{turn}-{number}" for turn in range(gaps) for number in range(_MEANWHILE)))
     await arena.run(*(f"filler-{number}" for number in range(_FILLERS)))
     proxy = await arena.new_proxy()
     operator = arena.new_replica(proxy)
