@@ -66,7 +66,7 @@ class _Play:
         self.churn.deleting = True
 
     async def expire_everything(self) -> None:
-        """The API server restarts; a watch expires, then the second page of the list that follows, then a watch again."""
+        """The API server restarts; a watch expires, then the second page of the list after it, then a watch again."""
         self.proxy.expire_watches = self.proxy.expire_continues = 1
         await self._restart_api()
         await eventually(lambda: not self.proxy.expire_continues, what="a `continue` to expire", within=60)
