@@ -55,6 +55,8 @@ class Client:
         self._snapshots: dict[str, tuple[int, list[Pod]]] = {}
         self._cuts = 0
         self._places: dict[str | None, int] = {}
+        self._listed: set[str] = set()
+        """The pods that any list has shown, or is about to."""
         self.failing = False
         self.away = False
         """Whether this operator finds no API server."""
@@ -124,6 +126,7 @@ class Client:
         if revision < cluster.compacted:
             raise gone()
         begin, end = int(offset or 0), int(offset or 0) + self._page_size
+        self._listed |= {pod.uid for pod in pods}
         items = [pod_json(pod, cluster.versions.get(pod.uid, revision)) for pod in pods[begin:end]]
         return page(items, version=revision, token=f"{key}:{end}" if end < len(pods) else ""), pods[begin:end]
 
@@ -193,7 +196,7 @@ class Client:
         last = {change.pod.uid: change for change in changes}
         shown = []
         for change in last.values():
-            if change.kind == "DELETED" and change.pod.uid in made:
+            if change.kind == "DELETED" and change.pod.uid in made - self._listed:
                 self._judge.merged_away(self._life.memory, change.pod)
             else:
                 shown.append(change)

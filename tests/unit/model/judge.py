@@ -122,6 +122,10 @@ class Judge:
         if generation <= before[0]:
             return
         memory.knows[tracker.uid] = generation, name
+        if before[1] not in {"", name}:
+            for pair in self._unheard(tracker.namespace):
+                if pair.tracker == tracker.uid and pair.pod not in memory.shown:
+                    del self.owed[pair]  # it will not be shown to anybody who could find that it was meant
         # Who learns of a name without having known another takes it for the first.
         since = spec_written(body) if before[1] not in {"", name} else tracker.created
         self._since[tracker.uid, name] = min(since, self._since.get((tracker.uid, name), since))
