@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from model.cluster import Change, Cluster, Pod, Tracker
 from podtracker.api import spec_written
 from podtracker.ledger import Event, notification_id
-from unit.model.cluster import Change, Cluster, Pod, Tracker
 
 
 class Pair(NamedTuple):

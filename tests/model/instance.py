@@ -13,17 +13,17 @@ from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
 from unittest.mock import patch
 
+from model.client import Client
+from model.cluster import Cluster, wall
+from model.fates import Fate, Fates
+from model.judge import Judge, Memory
+from model.slack import Reporter, Slack
 from podtracker import app, checkpoint, handlers, settings
 from podtracker.errors import KubeError, PodTrackerError
 from podtracker.kube import KubeClient
 from podtracker.metrics import Metrics
 from podtracker.reconcile import Reconciler
 from podtracker.redact import Redactor
-from unit.model.client import Client
-from unit.model.cluster import Cluster, wall
-from unit.model.fates import Fate, Fates
-from unit.model.judge import Judge, Memory
-from unit.model.slack import Reporter, Slack
 from unit.podtracker.virtual import VirtualLoop, clock
 
 T = TypeVar("T")

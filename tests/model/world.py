@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from model.cluster import Tracker
+from model.instance import Instance, Stage, Trap
+from model.slack import Mood
 from podtracker.journal import JOURNAL
-from unit.model.cluster import Tracker
-from unit.model.instance import Instance, Stage, Trap
-from unit.model.slack import Mood
 from unit.podtracker.virtual import clock
 
 T = TypeVar("T")

@@ -15,12 +15,12 @@ from typing import Final
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from unit.model.cluster import Cluster
-from unit.model.fates import Fates
-from unit.model.instance import SimulationLoop, Stage, simulation
-from unit.model.judge import Judge
-from unit.model.slack import Slack
-from unit.model.world import NAMESPACES, World
+from model.cluster import Cluster
+from model.fates import Fates
+from model.instance import SimulationLoop, Stage, simulation
+from model.judge import Judge
+from model.slack import Slack
+from model.world import NAMESPACES, World
 
 THOROUGH: Final = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 EXAMPLES: Final = int(os.environ.get("MODEL_EXAMPLES", "3000" if THOROUGH else "100"))

@@ -11,12 +11,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from model.cluster import Change, Cluster, Pod, gone, line_of, not_found, pod_json
+from model.fates import Fate, Fates
+from model.judge import Judge, Memory
 from podtracker.election import StoredLease
 from podtracker.errors import KubeError
 from podtracker.journal import JOURNAL, StoredMap
-from unit.model.cluster import Change, Cluster, Pod, gone, line_of, not_found, pod_json
-from unit.model.fates import Fate, Fates
-from unit.model.judge import Judge, Memory
 from unit.podtracker.builders import bookmark_line, error_line, page
 
 T = TypeVar("T")

@@ -8,13 +8,13 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
+from model.client import Life
+from model.cluster import wall
+from model.fates import Fates
+from model.judge import Judge
 from podtracker.delivery import Destination, Message
 from podtracker.errors import DeliveryError, Failure
 from podtracker.reporters.slack import CLOCK_MARGIN
-from unit.model.client import Life
-from unit.model.cluster import wall
-from unit.model.fates import Fates
-from unit.model.judge import Judge
 
 _QUICK: Final = 0.05
 """Seconds that every request takes."""
