@@ -336,6 +336,9 @@ class App:
         await _cancelled([starting])
         self._stop_kopf.set()
         await asyncio.wait([kopf], timeout=END_PATIENCE)
+        if not kopf.done():
+            # What it left half open cannot be closed without a traceback, which nobody could do anything about.
+            asyncio.get_running_loop().set_exception_handler(_told_quietly)
 
     async def _write_last(self, *, clean: bool) -> None:
         flush = asyncio.create_task(self._board.flush(), name="last status")
@@ -383,6 +386,10 @@ class App:
 def _micro_time() -> str:
     """Now, as a Lease writes it."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _told_quietly(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    logger.debug("left by kopf", extra={"error": str(context.get("message"))})
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:

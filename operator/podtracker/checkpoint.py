@@ -184,8 +184,10 @@ class Checkpoint:
         _answer(waiters)
 
     def _known_positions(self) -> dict[str, str]:
-        known = {scope: version for scope, version in self._positions().items() if version}
-        return {**self._journal.head.positions, **known}
+        """Of the scopes that are watched: the position of another would replay what is told without it meanwhile."""
+        stored = self._journal.head.positions
+        known = {scope: version or stored.get(scope, "") for scope, version in self._positions().items()}
+        return {scope: version for scope, version in known.items() if version}
 
     async def _persist(self, delta: Delta, positions: dict[str, str]) -> None:
         self._dirty |= _touched(delta)

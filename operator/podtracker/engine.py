@@ -211,6 +211,9 @@ class Engine:
     def _consider(self, tracker: str, pod: Pod) -> list[Notification]:
         if self._ledger.mask(tracker, pod.uid) is not None:
             return []
+        gone = self._departed.get(pod.uid)
+        if gone is not None and tracker in gone.told:
+            return []
         record = self._ledger.tracker(tracker)
         news = record is not None and not record.baseline and pod.created >= record.match_since
         self._ledger.put_mask(tracker, pod.uid, pod.namespace, pod.name, Event.CREATED.bit)

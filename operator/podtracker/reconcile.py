@@ -153,10 +153,12 @@ class Reconciler:
             item is not None and identity.generation <= item.identity.generation
         ):
             return
+        status = body.get("status") or {}
+        first = item is None
         if item is None:
             item = self._items[identity.uid] = _Item(identity)
-        item.identity, item.edited = identity, True
-        self._board.adopt(identity, body.get("status") or {})
+        item.identity, item.edited = identity, not (first and status.get("observedGeneration") == identity.generation)
+        self._board.adopt(identity, status)
         self._board.touch(identity.uid)
         try:
             item.tracker = api.parse(body)

@@ -147,8 +147,10 @@ class World:
         operator.client.away = False
 
     def journal_deleted(self, _: int) -> None:
-        self._note("journal deleted")
-        self.stage.cluster.maps.pop(JOURNAL, None)
+        """While it has one keeper."""
+        if len(self._living) == 1:
+            self._note("journal deleted")
+            self.stage.cluster.maps.pop(JOURNAL, None)
 
     def receiver_changes(self, choice: int) -> None:
         self.stage.slack.mood = tuple(Mood)[choice % len(Mood)]
@@ -183,7 +185,7 @@ class World:
 
     def rivalled(self, choice: int) -> None:
         """It loses the API server but not the receiver, while another replica stands by."""
-        if len(self._living) == 1:
+        if len(self._living) == 1 and JOURNAL in self.stage.cluster.maps:
             self.api_server_away(choice)
             self._replica += 1
             self._start()

@@ -198,6 +198,19 @@ async def test_a_position_that_is_not_known_now_stays_what_it_was() -> None:
     assert (await stored(store))[1].positions == {"a": "5", "b": "6"}
 
 
+@in_virtual_time
+async def test_the_position_of_a_scope_that_is_not_watched_any_more_goes() -> None:
+    store = FakeMaps()
+    async with process(store) as p:
+        p.positions["*"] = "5"
+        p.change(1)
+        await p.checkpoint.commit()
+        p.positions = {"a": ""}
+        p.change(2)
+        await p.checkpoint.commit()
+    assert (await stored(store))[1].positions == {}
+
+
 # folding
 
 

@@ -224,6 +224,12 @@ def test_pausing_what_is_not_there_is_fine() -> None:
     World().engine.pause("nobody")
 
 
+def test_a_watch_that_goes_back_over_a_deletion_tells_nothing_again(world: World) -> None:
+    assert len(world.engine.observe(pod(uid="p1"))) == 1
+    world.engine.remove(pod(uid="p1"))
+    assert world.engine.observe(pod(uid="p1")) == []
+
+
 def test_a_pod_deleted_during_a_pause_is_gone_after_it(world: World) -> None:
     world.engine.observe(pod(uid="p1"))
     world.engine.pause("t1")

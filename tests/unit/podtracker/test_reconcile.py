@@ -53,6 +53,25 @@ async def test_a_new_tracker_is_connected_checked_and_shown() -> None:
 
 
 @in_virtual_time
+async def test_a_restart_says_of_the_receiver_what_was_known() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body())
+        o.create_pod()
+        await passing(10.0)
+        body = tracker_body() | {"status": o.sink.last()}
+    async with operator() as restarted:
+        restarted.reconciler.adopt([body], resumed=True)
+        await passing(10.0)
+        assert len(restarted.slack.verified) == 1
+        assert [written["conditions"] for _, _, written in restarted.sink.writes] in ([], [body["status"]["conditions"]])
+        edited = tracker_body(generation=2) | {"status": body["status"]}
+    async with operator() as later:
+        later.reconciler.adopt([edited], resumed=True)
+        await passing(10.0)
+        assert later.said()["ReporterReady"] == ("True", "TokenAccepted")
+
+
+@in_virtual_time
 async def test_a_tracker_with_a_secret_is_connected_too() -> None:
     async with operator() as o:
         o.reconciler.changed(tracker_body(reporter=by_secret()))
