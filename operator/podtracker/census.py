@@ -66,6 +66,8 @@ class Census:
         self._ledger = ledger
         self._metrics = metrics
         self._clock = clock
+        self._unread: frozenset[str] = frozenset()
+        """Namespaces whose trackers could not be listed last time: what is not seen there may exist all the same."""
 
     async def first(self) -> list[dict[str, Any]]:
         """All trackers, before any pod is looked at: so that the first list of pods finds who means them.
@@ -97,7 +99,7 @@ class Census:
         for uid in known - {body["metadata"]["uid"] for body in trackers}:
             # Only where it would have been seen: a namespace that is not watched now may be watched again.
             record = self._ledger.tracker(uid)
-            if record is not None and (None in self._scopes or record.namespace in self._scopes):
+            if record is not None and self._looked_into(record.namespace):
                 self._ledger.drop_tracker(uid)
         for uid in existing - known:
             if not resumed and self._ledger.tracker(uid) is not None:
@@ -120,7 +122,9 @@ class Census:
             for body in bodies:
                 self._reconciler.changed(body)
             for uid in before - {body["metadata"]["uid"] for body in bodies}:
-                self._reconciler.deleted(uid)
+                record = self._ledger.tracker(uid)
+                if record is None or self._looked_into(record.namespace):
+                    self._reconciler.deleted(uid)
 
     def gap(self, namespace: str | None) -> None:
         """Pods may have come and gone unseen, in a namespace or anywhere."""
@@ -131,8 +135,27 @@ class Census:
             if namespace is None or tracker.namespace == namespace:
                 self._board.notify(tracker.uid, Notice(warning=True, reason="WatchGap", message=message))
 
+    def _looked_into(self, namespace: str) -> bool:
+        return (None in self._scopes or namespace in self._scopes) and namespace not in self._unread
+
     async def _list(self) -> list[dict[str, Any]]:
-        return [body for scope in self._scopes for body in await self._lister.list_trackers(scope)]
+        """All trackers that may be listed: one forbidden namespace does not stop the others."""
+        bodies: list[dict[str, Any]] = []
+        unread: set[str] = set()
+        for scope in self._scopes:
+            try:
+                bodies += await self._lister.list_trackers(scope)
+            except KubeError as error:
+                if scope is None or not error.forbidden:
+                    raise
+                unread.add(scope)
+                logger.warning(
+                    "may not list trackers; bind the manager's role in this namespace, or take it out of"
+                    " WATCH_NAMESPACE",
+                    extra={"namespace": scope, "error": str(error)},
+                )
+        self._unread = frozenset(unread)
+        return bodies
 
     def _tell_fresh(self, problem: str | None, trackers: frozenset[str]) -> None:
         logger.error(

@@ -62,6 +62,8 @@ class Dispatcher:
         self._clock = clock
         self._wall = wall
         self._doubt: float | None = None
+        self._paused_at = float("-inf")
+        """When this process was last seen not to lead: what it could not attempt then is no neglect."""
         self._queues: dict[str, Queue] = {}
         self._lanes: dict[Destination, Lane] = {}
         self._wakes: dict[Lane, asyncio.Event] = {}
@@ -149,7 +151,11 @@ class Dispatcher:
     def idle_for(self) -> float:
         """Seconds that the most neglected lane has had something due without an attempt, or one that does not end."""
         now = self._clock()
-        return max((lane.idle_for(now) for lane in self._lanes.values()), default=0.0) if self._gate.leading() else 0.0
+        if not self._gate.leading():
+            self._paused_at = now
+            return 0.0
+        idle = max((lane.idle_for(now) for lane in self._lanes.values()), default=0.0)
+        return min(idle, now - self._paused_at)
 
     # lanes
 

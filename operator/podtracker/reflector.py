@@ -8,6 +8,7 @@ last resourceVersion it has shown; after 410 Gone the list is made again and the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import random
@@ -134,7 +135,7 @@ class Reflector:
         self._heard = clock()
         self._held_up = False
         self.synced = asyncio.Event()
-        """Set once everything was seen that existed at the start, and the watch runs."""
+        """Set once everything was seen that existed at the start and may be seen, and the watch runs."""
         self.events = 0
         """Watch events of pods seen since the start."""
 
@@ -144,7 +145,7 @@ class Reflector:
         return self._resource_version
 
     def silent_for(self) -> float:
-        """Seconds since anything at all came from the API server; 0 while nothing is read, because the sink is full."""
+        """Seconds since anything came from the API server; 0 while nothing is read for a reason that is known."""
         return 0.0 if self._held_up else self._clock() - self._heard
 
     async def run(self) -> None:
@@ -160,8 +161,10 @@ class Reflector:
             self._metrics.watch_ends.labels(end.value).inc()
             if end is _End.GONE or (end is _End.ERROR and self._failures + 1 >= TRIES_BEFORE_RELIST):
                 cause, self._resource_version = end.value, ""
-            if end is not _End.TIMEOUT:
+            if end is _End.SILENCE:
                 await self._pause()
+            elif end is not _End.TIMEOUT:
+                await self._excused_pause()
 
     # listing
 
@@ -170,11 +173,14 @@ class Reflector:
             await listing
         except KubeError as error:
             self._report("cannot list pods", error)
-            await self._pause(error.retry_after)
+            if error.forbidden:
+                # Nothing is to be seen here; what waits for the first sight must not wait for a person.
+                self.synced.set()
+            await self._excused_pause(error.retry_after)
             return False
         except msgspec.DecodeError as error:
             self._report("cannot read a list of pods", error)
-            await self._pause()
+            await self._excused_pause()
             return False
         return True
 
@@ -249,14 +255,25 @@ class Reflector:
         return None
 
     async def _until_ready(self) -> None:
+        with self._excused():
+            await self._sink.ready()
+
+    @contextlib.contextmanager
+    def _excused(self) -> Iterator[None]:
+        """Nothing is read, and it is known why: that is no deafness, neither now nor when it is over."""
         self._held_up = True
         try:
-            await self._sink.ready()
+            yield
         finally:
             self._held_up = False
             self._heard = self._clock()
 
     # trouble
+
+    async def _excused_pause(self, retry_after: float | None = None) -> None:
+        """After an answer that said no, or a connection that broke: a restart would change nothing."""
+        with self._excused():
+            await self._pause(retry_after)
 
     async def _pause(self, retry_after: float | None = None) -> None:
         self._failures += 1

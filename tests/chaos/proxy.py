@@ -60,6 +60,8 @@ class Proxy:
         self._port = 0
         self._open = asyncio.Event()
         self._open.set()
+        self._hearing = asyncio.Event()
+        self._hearing.set()
         self._streams: set[asyncio.Transport] = set()
         self._background: set[asyncio.Task[tuple[aiohttp.ClientResponse, bytes] | None]] = set()
         self._runner: web.AppRunner | None = None
@@ -133,6 +135,13 @@ class Proxy:
         else:
             self._open.set()
 
+    def deafen(self, *, on: bool) -> None:
+        """Keep the watches of pods open, new ones too, and let none of them bring anything; or stop doing that."""
+        if on:
+            self._hearing.clear()
+        else:
+            self._hearing.set()
+
     def _forced(self, http: web.Request) -> web.StreamResponse | None:
         if self.expire_continues and http.query.get("continue"):
             self.expire_continues -= 1
@@ -205,6 +214,8 @@ class Proxy:
         assert transport is not None
         self._streams.add(transport)
         try:
+            if of_pods:
+                await self._hearing.wait()
             async with self._request(http, b"") as upstream:
                 if of_pods and upstream.status == 410:
                     self.recorder.expired.append("watch")
@@ -214,6 +225,8 @@ class Proxy:
                 rest = b""
                 async for chunk in upstream.content.iter_any():
                     await self._open.wait()
+                    if of_pods:
+                        await self._hearing.wait()
                     await response.write(chunk)
                     if of_pods and upstream.status == 200:
                         *lines, rest = (rest + chunk).split(b"\n")

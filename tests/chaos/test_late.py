@@ -30,7 +30,7 @@ _LOOKED = 1.5
 
 @pytest.mark.parametrize("successor", ["the same pod", "another pod", "another pod, answer lost"])
 async def test_late(new_arena: NewArena, scale: Scale, report: Report, successor: str) -> None:
-    """Where Slack can be read back, nothing is told twice, but by a container that goes on at once (docs/delivery.md)."""
+    """Where Slack can be read back, nothing is told twice, but by a container that is back at once (delivery.md)."""
     if successor == "another pod" and not scale.thorough:
         pytest.skip("full scale only")
     arena = await new_arena("late")

@@ -132,7 +132,11 @@ class Operator:
 
     async def probe(self, path: str) -> int:
         """Return the HTTP status of a health endpoint, or 0 where nobody listens."""
-        return (await self._get(self.health_port, path))[0]
+        return (await self.answer(path))[0]
+
+    async def answer(self, path: str) -> tuple[int, str]:
+        """Return the HTTP status of a health endpoint and its text; 0 and the reason where nobody listens."""
+        return await self._get(self.health_port, path)
 
     async def exposition(self) -> str:
         """Return what /metrics says."""

@@ -15,7 +15,7 @@ from podtracker.errors import KubeError
 from podtracker.patience import LIMIT
 from unit.podtracker.assembly import Operator, operator
 from unit.podtracker.builders import NOW, pod, tracker_body
-from unit.podtracker.fakes import DOWN, NOT_FOUND
+from unit.podtracker.fakes import DOWN, FORBIDDEN, NOT_FOUND
 from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
 
 FRESH = Restored(fresh=True, problem=None, doubt_since=None, positions={}, epoch=1)
@@ -83,6 +83,27 @@ async def test_an_api_server_that_stays_away_ends_the_start() -> None:
     with pytest.raises(KubeError):
         await census(Operator(), FakeLister(DOWN)).first()
     assert clock() - began == pytest.approx(LIMIT, abs=3.0)
+
+
+@in_virtual_time
+async def test_one_forbidden_namespace_of_two_stops_nothing_and_loses_nothing() -> None:
+    there, elsewhere = tracker_body(uid="t1"), tracker_body(uid="t2", namespace="a")
+    async with operator() as o:
+        lister = FakeLister([elsewhere], [there], FORBIDDEN, [])
+        counted = census(o, lister, "a", "team")
+        counted.take_stock(RESUMED, await counted.first(), ran_before=True)
+        assert o.reconciler.known() == {"t1", "t2"}
+        keeping_up = asyncio.create_task(counted.keep_up())
+        await passing(HEAL_INTERVAL + 1.0)
+        keeping_up.cancel()
+        assert o.reconciler.known() == {"t2"}
+        assert o.ledger.tracker("t2") is not None
+
+
+@in_virtual_time
+async def test_where_everything_is_forbidden_the_start_ends() -> None:
+    with pytest.raises(KubeError):
+        await census(Operator(), FakeLister(FORBIDDEN), None).first()
 
 
 # taking stock
