@@ -63,7 +63,10 @@ async def test_a_restart_says_of_the_receiver_what_was_known() -> None:
         restarted.reconciler.adopt([body], resumed=True)
         await passing(10.0)
         assert len(restarted.slack.verified) == 1
-        assert [written["conditions"] for _, _, written in restarted.sink.writes] in ([], [body["status"]["conditions"]])
+        assert [written["conditions"] for _, _, written in restarted.sink.writes] in (
+            [],
+            [body["status"]["conditions"]],
+        )
         edited = tracker_body(generation=2) | {"status": body["status"]}
     async with operator() as later:
         later.reconciler.adopt([edited], resumed=True)
