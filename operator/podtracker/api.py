@@ -9,6 +9,7 @@ on, and must never print a token back.
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -38,6 +39,36 @@ MAX_NAME: Final = 253
 """Characters; Kubernetes' own limit for the names of pods and Secrets."""
 
 
+MAX_MESSAGE: Final = 2000
+"""Characters of a tracker's own text."""
+TEST_ANNOTATION: Final = f"{GROUP}/test"
+"""Asks for one test message; its value is a nonce, and the same one asks nothing again."""
+
+
+class Event(enum.StrEnum):
+    """What can happen to a pod that a tracker may ask for; docs/user/events.md says when each is told."""
+
+    CREATED = "Created"
+    STARTED = "Started"
+    READY = "Ready"
+    RESTARTED = "Restarted"
+    CRASH_LOOPING = "CrashLooping"
+    OOM_KILLED = "OOMKilled"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    START_FAILED = "StartFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    FAILED = "Failed"
+    SUCCEEDED = "Succeeded"
+    DELETED = "Deleted"
+    RECOVERED = "Recovered"
+
+
+TROUBLES: Final = frozenset(
+    {Event.CRASH_LOOPING, Event.OOM_KILLED, Event.IMAGE_PULL_FAILED, Event.START_FAILED, Event.UNSCHEDULABLE}
+)
+"""Told once per episode; the episode ends with `Recovered`."""
+
+
 def _rule(rule: str, message: str) -> dict[str, str]:
     return {"rule": rule, "message": message}
 
@@ -64,7 +95,7 @@ class SecretRef(msgspec.Struct, frozen=True, omit_defaults=True):
             Meta(
                 min_length=1,
                 max_length=MAX_NAME,
-                description="Key within the Secret that holds the token; `token` where absent.",
+                description="Key within the Secret that holds the Slack token; `token` where absent. Slack only.",
             ),
         ]
         | None
@@ -74,7 +105,13 @@ class SecretRef(msgspec.Struct, frozen=True, omit_defaults=True):
 class Reporter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a tracker's messages go, and the credential that sends them."""
 
-    kind: Annotated[Literal["slack"], Meta(description="The kind of receiver: `slack`.")]
+    kind: Annotated[
+        Literal["slack", "webhook", "apprise"],
+        Meta(
+            description="The kind of receiver: `slack`; `webhook` (CloudEvents over HTTP); `apprise` (where the"
+            " operator's configuration allows it)."
+        ),
+    ]
     channel: (
         Annotated[
             str,
@@ -90,7 +127,8 @@ class Reporter(msgspec.Struct, frozen=True, omit_defaults=True):
     key_secret_ref: Annotated[
         SecretRef | None,
         Meta(
-            description="Secret that holds the Slack bot token. The way to go; the token needs the scope `chat:write`.",
+            description="Secret that holds the credential. For slack: the bot token (scope `chat:write`) under `key`."
+            " For webhook and apprise: the Secret's keys `url`, and for webhook optionally `token` and `hmacKey`.",
             extra_json_schema=_rules(_rule("has(self.name)", "write name: the Secret that holds the token")),
         ),
     ] = msgspec.field(default=None, name="keySecretRef")
@@ -107,14 +145,73 @@ class Reporter(msgspec.Struct, frozen=True, omit_defaults=True):
     ) = None
 
 
+class LabelRequirement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of matchExpressions."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=317, description="The label's key.")]
+    operator: Annotated[
+        Literal["In", "NotIn", "Exists", "DoesNotExist"], Meta(description="How the label is compared with `values`.")
+    ]
+    values: Annotated[
+        tuple[Annotated[str, Meta(max_length=63)], ...],
+        Meta(
+            max_length=64,
+            description="For In and NotIn: at least one value. For Exists and DoesNotExist: none.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
+        ),
+    ] = ()
+
+
+class LabelSelector(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A label query, as Deployments have it: everything in it has to hold."""
+
+    match_labels: Annotated[
+        dict[str, Annotated[str, Meta(max_length=63)]],
+        Meta(max_length=32, description="Labels that the pod must have, with these values."),
+    ] = msgspec.field(default_factory=dict, name="matchLabels")
+    match_expressions: Annotated[
+        tuple[LabelRequirement, ...],
+        Meta(
+            max_length=32,
+            description="Further demands on the pod's labels.",
+            extra_json_schema={
+                "x-kubernetes-list-type": "atomic",
+                **_rules(
+                    _rule(
+                        "self.all(e, (e.operator in ['In', 'NotIn']) == (has(e.values) && size(e.values) > 0))",
+                        "write values for In and NotIn, and none for Exists and DoesNotExist",
+                    )
+                ),
+            },
+        ),
+    ] = msgspec.field(default=(), name="matchExpressions")
+
+
+class WorkloadRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The workload whose pods are meant, in the tracker's namespace."""
+
+    kind: Annotated[
+        Literal["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"],
+        Meta(description="Kind of the workload."),
+    ]
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description="Name of the workload.")]
+    api_version: (
+        Annotated[
+            Literal["apps/v1", "batch/v1"],
+            Meta(description="apps/v1, or batch/v1 for Job and CronJob; found from the kind where absent."),
+        ]
+        | None
+    ) = msgspec.field(default=None, name="apiVersion")
+
+
 class PodTrackerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which pods to report, and where."""
+    """Which pods to report, what of them, and where."""
 
     reporter: Annotated[
         Reporter,
         Meta(
             extra_json_schema=_rules(
-                _rule("has(self.kind)", "write kind: slack"),
+                _rule("has(self.kind)", "write kind: slack, webhook or apprise"),
                 _rule(
                     "has(self.key) != has(self.keySecretRef)",
                     "write exactly one of keySecretRef (a Secret with the token; better) and key (the token inline)",
@@ -122,6 +219,18 @@ class PodTrackerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                 _rule(
                     "!has(self.kind) || self.kind != 'slack' || (has(self.channel) && self.channel != '')",
                     "kind slack needs channel: write the channel's ID, such as C0821GM4602",
+                ),
+                _rule(
+                    "!has(self.kind) || self.kind == 'slack' || !has(self.channel)",
+                    "channel is for kind slack only: write the URL of a webhook or of apprise into the Secret",
+                ),
+                _rule(
+                    "!has(self.kind) || self.kind == 'slack' || !has(self.key)",
+                    "key is for kind slack only: write keySecretRef, a Secret with url (a webhook's: token, hmacKey too)",
+                ),
+                _rule(
+                    "!has(self.kind) || self.kind == 'slack' || !has(self.keySecretRef) || !has(self.keySecretRef.key)",
+                    "keySecretRef.key is for kind slack only: write name alone; the keys are url, token and hmacKey",
                 ),
             )
         ),
@@ -138,6 +247,78 @@ class PodTrackerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                         "write a pod's exact name: lower case letters, digits, '-' and '.'; no wildcards",
                     )
                 ),
+            ),
+        ]
+        | None
+    ) = None
+    selector: Annotated[
+        LabelSelector | None,
+        Meta(
+            description="Labels of the pods to report, as in a Deployment's selector; an empty one means every pod of"
+            " the namespace. An edit starts anew: pods that exist then are not reported as created."
+        ),
+    ] = None
+    workload_ref: Annotated[
+        WorkloadRef | None,
+        Meta(
+            description="The workload whose pods to report, through all its ReplicaSets or Jobs.",
+            extra_json_schema=_rules(
+                _rule(
+                    "!has(self.apiVersion) || (self.apiVersion == 'batch/v1') == (self.kind in ['Job', 'CronJob'])",
+                    "write apiVersion batch/v1 for Job and CronJob, apps/v1 for the others, or leave it out",
+                )
+            ),
+        ),
+    ] = msgspec.field(default=None, name="workloadRef")
+    events: Annotated[
+        tuple[Event, ...],
+        Meta(
+            min_length=1,
+            max_length=len(Event),
+            description="What to report of those pods; `Created` where absent.",
+            extra_json_schema={"x-kubernetes-list-type": "set", "x-default": ["Created"]},
+        ),
+    ] = (Event.CREATED,)
+    message: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_MESSAGE,
+                description="Text of a single message, instead of the default: Jinja expressions, filters and `if`."
+                " Digests use the default text. `podtracker explain` lists the variables.",
+            ),
+        ]
+        | None
+    ) = None
+    start_policy: Annotated[
+        Literal["New", "All"],
+        Meta(
+            description="`New`: pods that are not older than the tracker. `All`: also the matching pods that exist when"
+            " the tracker is made.",
+            extra_json_schema={"x-default": "New"},
+        ),
+    ] = msgspec.field(default="New", name="startPolicy")
+    suspend: Annotated[
+        bool,
+        Meta(description="While true nothing is sent; what happens is kept and told in one summary afterwards."),
+    ] = False
+    mute_until: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                description="Until then nothing is sent; what happens is kept and told in one summary afterwards.",
+                extra_json_schema={"format": "date-time"},
+            ),
+        ]
+        | None
+    ) = msgspec.field(default=None, name="muteUntil")
+    grouping: (
+        Annotated[
+            Literal["Auto", "Digest"],
+            Meta(
+                description="`Auto` (where absent): one message for each occurrence, digests under pressure. `Digest`:"
+                " collect for a while, then send one digest."
             ),
         ]
         | None
@@ -166,6 +347,15 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
         ]
         | None
     ) = msgspec.field(default=None, name="observedGeneration")
+
+
+class LastTest(msgspec.Struct, frozen=True):
+    """The last test message that the annotation asked for."""
+
+    nonce: Annotated[str, Meta(max_length=253, description="The annotation's value.")]
+    time: Annotated[
+        str, Meta(max_length=64, description="When it was tried.", extra_json_schema={"format": "date-time"})
+    ]
 
 
 class PodTrackerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -201,6 +391,7 @@ class PodTrackerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
         ]
         | None
     ) = None
+    suppressed: Annotated[int, Meta(ge=0, description="Occurrences found while suspended or muted.")] | None = None
     last_delivered: (
         Annotated[
             str,
@@ -219,24 +410,31 @@ class PodTrackerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
         ]
         | None
     ) = msgspec.field(default=None, name="lastError")
+    last_test: Annotated[LastTest | None, Meta(description="The last test message.")] = msgspec.field(
+        default=None, name="lastTest"
+    )
     conditions: Annotated[
         tuple[Condition, ...],
         Meta(
             max_length=16,
-            description="`Ready`, `ReporterReady`, `CredentialsSecure`; all positive.",
+            description="`Ready`, `ReporterReady`, `ReporterVerified`, `MessageValid`, `CredentialsSecure`; all are"
+            " positive.",
             extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
 
 
 class PodTracker(msgspec.Struct, frozen=True):
-    """Reports the named pods of its namespace to a receiver, each occurrence once."""
+    """Reports what happens to pods of its namespace to a receiver, each occurrence once."""
 
     spec: Annotated[
         PodTrackerSpec,
         Meta(
             extra_json_schema=_rules(
-                _rule("has(self.name)", "write name: the exact name of the pod to report"),
+                _rule(
+                    "(has(self.name) ? 1 : 0) + (has(self.selector) ? 1 : 0) + (has(self.workloadRef) ? 1 : 0) == 1",
+                    "write exactly one of name (of a pod), selector (labels) and workloadRef (a Deployment or such)",
+                ),
                 _rule("has(self.reporter)", "write reporter: kind (slack), channel and keySecretRef"),
             )
         ),
@@ -246,7 +444,7 @@ class PodTracker(msgspec.Struct, frozen=True):
 
 Resource = Annotated[
     PodTracker,
-    Meta(extra_json_schema=_rules(_rule("has(self.spec)", "write spec: name (of the pod) and reporter"))),
+    Meta(extra_json_schema=_rules(_rule("has(self.spec)", "write spec: name, selector or workloadRef, and reporter"))),
 ]
 """The whole object as the CRD's schema is made from it: the struct, and the rule for what stands beside `metadata`."""
 
@@ -290,6 +488,14 @@ def epoch_seconds(timestamp: str) -> int:
     return int(dt.datetime.fromisoformat(timestamp).timestamp())
 
 
+def _is_time(text: str) -> bool:
+    try:
+        epoch_seconds(text)
+    except ValueError:
+        return False
+    return True
+
+
 def rfc3339(seconds: float) -> str:
     """Seconds since 1970 as Kubernetes writes times: whole seconds, UTC."""
     return dt.datetime.fromtimestamp(int(seconds), tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -305,6 +511,12 @@ def identify(body: Mapping[str, Any]) -> TrackerIdentity:
         generation=int(meta.get("generation", 0)),
         created=epoch_seconds(meta["creationTimestamp"]),
     )
+
+
+def test_nonce(body: Mapping[str, Any]) -> str:
+    """What the annotation that asks for a test message says; empty where it is not there."""
+    value = (body["metadata"].get("annotations") or {}).get(TEST_ANNOTATION, "")
+    return str(value)[:MAX_NAME]
 
 
 def spec_written(body: Mapping[str, Any]) -> int:
@@ -355,10 +567,20 @@ def _decode_token(kind: type, value: Any) -> Any:
 
 def _problem(spec: PodTrackerSpec) -> str | None:
     """The CRD's CEL rules once more, for objects older than the rule."""
-    if spec.name is None:
-        return "spec.name is missing: write the exact name of the pod to report"
-    if (spec.reporter.key is None) == (spec.reporter.key_secret_ref is None):
+    if sum(way is not None for way in (spec.name, spec.selector, spec.workload_ref)) != 1:
+        return "spec needs exactly one of name, selector and workloadRef"
+    if spec.mute_until is not None and not _is_time(spec.mute_until):
+        return "spec.muteUntil is no time such as 2027-01-01T00:00:00Z"
+    return _reporter_problem(spec.reporter)
+
+
+def _reporter_problem(reporter: Reporter) -> str | None:
+    if (reporter.key is None) == (reporter.key_secret_ref is None):
         return "spec.reporter needs exactly one of keySecretRef and key"
-    if not spec.reporter.channel:
-        return "spec.reporter.channel is missing: kind slack needs the channel's ID"
+    if reporter.kind == "slack":
+        return None if reporter.channel else "spec.reporter.channel is missing: kind slack needs the channel's ID"
+    if reporter.channel is not None:
+        return "spec.reporter.channel is for kind slack only"
+    if reporter.key_secret_ref is None or reporter.key_secret_ref.key is not None:
+        return f"kind {reporter.kind} needs keySecretRef with name only"
     return None

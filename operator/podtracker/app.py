@@ -1,56 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The composition root: the one place that constructs, and the order in which things start and end."""
+"""The life of the process: the order in which things start and end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import logging
 import signal
-import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from podtracker import handlers, web
-from podtracker.census import Census
-from podtracker.checkpoint import Checkpoint, Restored
-from podtracker.credentials import Account, Credentials, Verifier
-from podtracker.delivery import Policy
-from podtracker.dispatch import Dispatcher
-from podtracker.election import Elector, NotLeadingError
-from podtracker.election import Timing as LeaseTiming
-from podtracker.engine import Engine
-from podtracker.events import EventRecorder
-from podtracker.health import Health, Limits
-from podtracker.intake import Intake
+from podtracker.checkpoint import Restored
+from podtracker.election import NotLeadingError
 from podtracker.journal import DeposedError
 from podtracker.kube import KubeClient
-from podtracker.ledger import Ledger
-from podtracker.matching import TrackerIndex
 from podtracker.metrics import Metrics
+from podtracker.parts import Parts
 from podtracker.patience import patiently
-from podtracker.reconcile import Reconciler, Timing
 from podtracker.redact import Redactor
-from podtracker.reflector import Reflector
-from podtracker.reporters.slack import SlackReporter
 from podtracker.settings import Settings
-from podtracker.status import Counts, StatusBoard
-from podtracker.verdicts import Verdicts
-from podtracker.workqueue import WorkQueue
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-DEAF_AFTER = 2.7
-"""Times the WATCH_SILENCE without a byte after which the process counts as deaf; two dead watches and a list fit in."""
 _LOOK_AGAIN = 1.0
 """Seconds between looks at something that nothing announces."""
 DOUBT_LASTS = 60.0
 """Seconds after which what an earlier process left in flight has been asked for wherever something waits."""
-ALL = "*"
-"""The name of the scope of all namespaces."""
 STATUS_PATIENCE = 1.0
 """Seconds for the last status, of which the next leader writes the rest."""
 KOPF_STARTS = 2.0
@@ -62,108 +40,20 @@ END_PATIENCE = 4.0
 class App:
     """The operator."""
 
-    def __init__(self, settings: Settings, *, redactor: Redactor, metrics: Metrics, kube: KubeClient) -> None:
-        self._settings = settings
-        self._metrics = metrics
-        self._kube = kube
-        self._clock = time.monotonic
-        self._ledger = Ledger()
-        self._index = TrackerIndex()
-        self._reflectors: dict[str, Reflector] = {}
-        self._checkpoint = Checkpoint(
-            kube,
-            self._ledger,
-            holder=settings.pod_uid,
-            positions=lambda: {scope: reflector.position for scope, reflector in self._reflectors.items()},
-            metrics=metrics,
-            clock=self._clock,
-            certain_until=lambda: self._dispatcher.certain_until(),  # noqa: PLW0108 - made later
-        )
-        self._elector = Elector(
-            kube,
-            identity=settings.pod_uid,
-            timing=LeaseTiming(
-                duration=settings.lease_duration,
-                renew_deadline=settings.lease_renew_deadline,
-                retry=settings.lease_retry,
-                in_flight=settings.slack_timeout,
-            ),
-            clock=self._clock,
-            now=_micro_time,
-        )
-        self._queue = WorkQueue()
-        recorder = EventRecorder(kube, instance=settings.pod_name, clock=self._clock, wall=time.time)
-        self._board = StatusBoard(
-            sink=kube,
-            record=recorder.record,
-            may_write=self._elector.wait_leading,
-            counts=self._counts,
-            gone=lambda uid: self._reconciler.deleted(uid),  # noqa: PLW0108 - made later
-            metrics=metrics,
-            clock=self._clock,
-            wall=time.time,
-        )
-        self._engine = Engine(self._index, self._ledger, changed=self._board.touch)
-        self._slack = SlackReporter(settings.slack_api_url, timeout=settings.slack_timeout)
-        reporters = {"slack": self._slack}
-        verdicts = Verdicts(self._board, recheck=lambda uid: self._reconciler.refused(uid))  # noqa: PLW0108 - made later
-        self._dispatcher = Dispatcher(
-            ledger=self._ledger,
-            reporters=reporters,
-            commit=self._checkpoint.commit,
-            listener=verdicts,
-            metrics=metrics,
-            policy=Policy(
-                rate=settings.slack_rate,
-                burst=settings.slack_burst,
-                backoff=settings.retry_backoff,
-                backoff_max=settings.retry_backoff_max,
-                blocked_retry=settings.blocked_retry,
-            ),
-            gate=self._elector,
-            clock=self._clock,
-            wall=time.time,
-        )
-        self._reconciler = Reconciler(
-            engine=self._engine,
-            dispatcher=self._dispatcher,
-            board=self._board,
-            verdicts=verdicts,
-            credentials=Credentials(
-                kube,
-                account=Account(namespace=settings.pod_namespace, name=settings.service_account),
-                redactor=redactor,
-                clock=self._clock,
-            ),
-            verifier=Verifier(reporters, clock=self._clock),
-            pods=kube,
-            queue=self._queue,
-            metrics=metrics,
-            timing=Timing(secret_refresh=settings.secret_refresh, blocked_retry=settings.blocked_retry),
-            watched=lambda namespace: not settings.watch_namespaces or namespace in settings.watch_namespaces,
-            clock=self._clock,
-        )
-        self._census = Census(
-            lister=kube,
-            scopes=self._scopes(),
-            reconciler=self._reconciler,
-            dispatcher=self._dispatcher,
-            board=self._board,
-            index=self._index,
-            ledger=self._ledger,
-            metrics=metrics,
-            clock=self._clock,
-        )
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._clock = parts.clock
+        self._ledger = parts.ledger
+        self._checkpoint = parts.checkpoint
+        self._elector = parts.elector
+        self._queue = parts.queue
+        self._board = parts.board
+        self._dispatcher = parts.dispatcher
+        self._census = parts.census
+        self._health = parts.health
         self._stop_kopf = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._health = Health(
-            limits=Limits(silence=DEAF_AFTER * settings.watch_silence),
-            watches=lambda: self._reflectors,
-            api_server_away=lambda: kube.failing,
-            idle_for=self._dispatcher.idle_for,
-            clock=self._clock,
-        )
-        self._export()
 
     async def run(self) -> None:
         """Wait for the lead, work until SIGTERM or SIGINT, then deliver what waits, and return.
@@ -176,9 +66,12 @@ class App:
             SettingsError: an address cannot be listened on.
         """
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._slack.close)
+            for reporter in self._parts.reporters.values():
+                stack.push_async_callback(reporter.close)
             await stack.enter_async_context(web.serving(self._probes(), self._settings.health_address))
-            await stack.enter_async_context(web.serving(web.metrics_app(self._metrics), self._settings.metrics_address))
+            await stack.enter_async_context(
+                web.serving(web.metrics_app(self._parts.metrics), self._settings.metrics_address)
+            )
             self._catch_signals()
             beating = self._start(self._health.beat(), "heartbeat")
             stack.push_async_callback(_cancelled, [beating])
@@ -195,7 +88,7 @@ class App:
                 return
             restored, trackers = found
             self._health.leads = True
-            self._metrics.takeover_seconds.set(waited)
+            self._parts.metrics.takeover_seconds.set(waited)
             logger.info("became leader", extra={"epoch": restored.epoch, "waited": round(waited, 3)})
             await self._work(restored, trackers, renewing)
         finally:
@@ -232,34 +125,21 @@ class App:
     # starting
 
     def _jobs(self, restored: Restored) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        for namespace in self._scopes():
-            intake = Intake(self._engine, self._dispatcher, self._ledger, namespace, on_gap=self._census.gap)
-            scope = namespace or ALL
-            self._reflectors[scope] = Reflector(
-                self._kube,
-                namespace,
-                intake,
-                metrics=self._metrics,
-                clock=self._clock,
-                resume=restored.positions.get(scope, ""),
-                silence=self._settings.watch_silence,
-            )
         return [
-            *((f"reflector {scope}", reflector.run()) for scope, reflector in self._reflectors.items()),
-            ("reconciler", self._reconciler.run()),
+            *((f"reflector {place}", reflector.run()) for place, reflector in enumerate(self._parts.reflect(restored))),
+            ("reconciler", self._parts.reconciler.run()),
             ("status", self._board.run()),
             ("census", self._census.keep_up()),
+            ("deadlines", self._parts.deadlines.run()),
         ]
-
-    def _scopes(self) -> tuple[str | None, ...]:
-        return self._settings.watch_namespaces or (None,)
 
     @staticmethod
     def _start(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return asyncio.create_task(coroutine, name=name)
 
     async def _run_kopf(self) -> None:
-        registry = handlers.registry_for(self._reconciler, self._kube.configuration, self._kube.bearer_token)
+        kube = self._parts.kube
+        registry = handlers.registry_for(self._parts.reconciler, kube.configuration, kube.bearer_token)
         ready = asyncio.create_task(self._catch_signals_again(), name="signals")
         try:
             await handlers.run(
@@ -349,15 +229,6 @@ class App:
 
     # looking at it
 
-    def _counts(self, uid: str) -> Counts:
-        record = self._ledger.tracker(uid)
-        return Counts(
-            pods=self._ledger.pod_count(uid),
-            delivered=record.delivered if record else 0,
-            pending=self._ledger.pending(uid),
-            dropped=record.dropped if record else 0,
-        )
-
     def _probes(self) -> Any:
         health = self._health
         return web.health_app(
@@ -368,24 +239,6 @@ class App:
 
     def _unasked(self) -> str | None:
         return None if self._elector.asked else "the API server has not told yet who leads"
-
-    def _export(self) -> None:
-        metrics = self._metrics
-        metrics.gauge("pod_tracker_trackers", "Trackers that exist.", lambda: len(self._index))
-        metrics.gauge("pod_tracker_pending", "Occurrences that wait for delivery.", lambda: self._ledger.waiting)
-        metrics.counter(
-            "pod_tracker_pod_events",
-            "Watch events of pods.",
-            lambda: sum(reflector.events for reflector in self._reflectors.values()),
-        )
-        metrics.gauge("pod_tracker_leader", "1 while this instance leads.", lambda: float(self._health.leads))
-        metrics.gauge("pod_tracker_ledger_bytes", "Bytes of the stored ledger.", lambda: self._checkpoint.stored_bytes)
-        metrics.counter("pod_tracker_candidates", "Trackers looked at for pods.", lambda: self._index.looked_at)
-
-
-def _micro_time() -> str:
-    """Now, as a Lease writes it."""
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _told_quietly(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -402,4 +255,4 @@ async def run(settings: Settings, redactor: Redactor) -> None:
     """Run the operator; see `App.run` for what it raises."""
     metrics = Metrics()
     async with await KubeClient.connect(metrics, namespace=settings.pod_namespace) as kube:
-        await App(settings, redactor=redactor, metrics=metrics, kube=kube).run()
+        await App(Parts(settings, redactor=redactor, metrics=metrics, kube=kube)).run()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The token a tracker sends with, and whether the receiver takes it.
+"""What a tracker sends with, and whether the receiver takes it.
 
 Reads and checks are shared: a thousand trackers with one Secret cost one GET and one auth.test, not a thousand.
 """
@@ -13,10 +13,13 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from podtracker.api import DEFAULT_SECRET_KEY, SecretRef, Tracker
-from podtracker.delivery import Destination, Reporter
+from podtracker.delivery import Credential, Destination, Reporter
 from podtracker.errors import CredentialsError, DeliveryError, Failure, KubeError
 from podtracker.redact import Redactor, Token
 
+URL_KEY, TOKEN_KEY, HMAC_KEY = "url", "token", "hmacKey"
+"""The keys of a webhook's Secret, of which Apprise has only the first. They are fixed: URL and credential live in one
+Secret, so that nobody who can only write trackers can send a credential elsewhere."""
 TOGETHER = 2.0
 """Seconds; who asks within this time of another is given the same answer, so that a thousand trackers share one."""
 
@@ -85,43 +88,58 @@ class _Shared(Generic[K, V]):
 
 
 class Credentials:
-    """Finds the token of a tracker."""
+    """Finds the credential of a tracker."""
 
     def __init__(
-        self, source: SecretSource, *, account: Account, redactor: Redactor, clock: Callable[[], float]
+        self,
+        source: SecretSource,
+        *,
+        account: Account,
+        redactor: Redactor,
+        clock: Callable[[], float],
+        allow_inline: bool = True,
     ) -> None:
+        """Args: allow_inline: whether a token may stand in a tracker."""
         self._source = source
         self._account = account
         self._redactor = redactor
+        self._allow_inline = allow_inline
         self._secrets = _Shared(self._read, clock)
 
-    async def token(self, tracker: Tracker, *, max_age: float) -> Token:
-        """The token, from the spec or from a Secret read at most `max_age` seconds ago.
+    async def credential(self, tracker: Tracker, *, max_age: float) -> Credential:
+        """The credential, from the spec or from a Secret read at most `max_age` seconds ago.
 
         Raises:
             CredentialsError: there is none to be had; the message says what would change that.
             KubeError: the API server did not answer; nothing is known.
         """
-        reporter = tracker.spec.reporter
-        if reporter.key is not None:
-            token = reporter.key
-        elif reporter.key_secret_ref is not None:
-            token = await self._from_secret(tracker.namespace, reporter.key_secret_ref, max_age)
-        else:
-            raise CredentialsError("InvalidSpec", "spec.reporter has neither keySecretRef nor key")
-        self._redactor.learn(token)
-        return token
+        found = await self._find(tracker, max_age)
+        for secret in (found.token, found.url, found.hmac_key):
+            if secret is not None:
+                self._redactor.learn(secret)
+        return found
 
-    async def _from_secret(self, namespace: str, ref: SecretRef, max_age: float) -> Token:
-        key = ref.key or DEFAULT_SECRET_KEY
-        data = await self._secret(namespace, ref.name, key, max_age)
-        value = data.get(key, b"").strip()
-        if not value:
-            raise CredentialsError(
-                "SecretKeyMissing",
-                f"Secret {ref.name} has no value under the key {key}: put the token there, or set keySecretRef.key",
-            )
-        return Token(value.decode("utf-8", "replace"))
+    async def _find(self, tracker: Tracker, max_age: float) -> Credential:
+        reporter, ref = tracker.spec.reporter, tracker.spec.reporter.key_secret_ref
+        if reporter.key is not None:
+            if not self._allow_inline:
+                raise CredentialsError(
+                    "InlineKeyForbidden",
+                    "spec.reporter.key is switched off in this cluster: put the token into a Secret, and write"
+                    " keySecretRef",
+                )
+            return Credential(token=reporter.key)
+        if ref is None:
+            raise CredentialsError("InvalidSpec", "spec.reporter has neither keySecretRef nor key")
+        key = (ref.key or DEFAULT_SECRET_KEY) if reporter.kind == "slack" else URL_KEY
+        data = await self._secret(tracker.namespace, ref.name, key, max_age)
+        if reporter.kind == "slack":
+            return Credential(token=_demanded(data, ref, key))
+        return Credential(
+            url=_demanded(data, ref, URL_KEY),
+            token=_value(data, TOKEN_KEY) if reporter.kind == "webhook" else None,
+            hmac_key=_value(data, HMAC_KEY) if reporter.kind == "webhook" else None,
+        )
 
     async def _secret(self, namespace: str, name: str, key: str, max_age: float) -> Mapping[str, bytes]:
         answer = await self._secrets.get((namespace, name), max_age)
@@ -132,7 +150,7 @@ class Credentials:
         raise CredentialsError(
             "SecretNotFound",
             f"Secret {name} does not exist in namespace {namespace}; make it: "
-            f"kubectl -n {namespace} create secret generic {name} --from-literal={key}=YOUR-TOKEN",
+            f"kubectl -n {namespace} create secret generic {name} --from-literal={key}=YOUR-{key.upper()}",
         )
 
     async def _read(self, where: tuple[str, str]) -> Mapping[str, bytes] | KubeError:
@@ -151,6 +169,21 @@ class Credentials:
             f"kubectl -n {namespace} create rolebinding {role} --role={role} "
             f"--serviceaccount={self._account.namespace}:{self._account.name}"
         )
+
+
+def _value(data: Mapping[str, bytes], key: str) -> Token | None:
+    value = data.get(key, b"").strip()
+    return Token(value.decode("utf-8", "replace")) if value else None
+
+
+def _demanded(data: Mapping[str, bytes], ref: SecretRef, key: str) -> Token:
+    found = _value(data, key)
+    if found is None:
+        what = "URL there" if key == URL_KEY else "token there, or set keySecretRef.key"
+        raise CredentialsError(
+            "SecretKeyMissing", f"Secret {ref.name} has no value under the key {key}: put the {what}"
+        )
+    return found
 
 
 class Verifier:

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from podtracker.api import TrackerIdentity
 from podtracker.errors import DeliveryError
 from podtracker.ledger import Notification
 from podtracker.redact import Token
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What a receiver is reached and convinced with; all of it is secret, the URL too."""
+
+    token: Token | None = None
+    url: Token | None = None
+    """Of a webhook, or for Apprise; from the Secret only."""
+    hmac_key: Token | None = None
+    """Signs a webhook's body."""
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -18,19 +29,48 @@ class Destination(msgspec.Struct, frozen=True):
 
     kind: str
     channel: str
-    token: Token
+    credential: Credential
 
 
 class Message(msgspec.Struct, frozen=True):
     """What a reporter delivers."""
 
     text: str
-    ids: tuple[str, ...]
-    """The ids of the occurrences that the text tells."""
+    """For people; already escaped by the reporter's own `escape`."""
+    notifications: tuple[Notification, ...]
+    """The occurrences that the text tells; their ids travel with the message."""
+    tracker: TrackerIdentity
+    cluster: str = ""
+    """The cluster's name, where one is configured."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the occurrences."""
+        return tuple(notification.id for notification in self.notifications)
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """How a kind of receiver is to be treated."""
+
+    paced: bool
+    """Whether it limits messages per second. What is not paced may run ahead of the ledger by up to a second."""
+    digests: bool
+    """Whether one message may tell of several occurrences."""
+    accepted: tuple[str, str]
+    """Condition reason and message once `verify` found nothing wrong."""
 
 
 class Reporter(Protocol):
     """The port of every kind of receiver."""
+
+    @property
+    def traits(self) -> Traits:
+        """How it is to be treated."""
+        ...
+
+    def escape(self, text: str) -> str:
+        """Text that cannot become markup, a link or a mention at the receiver."""
+        ...
 
     async def deliver(self, destination: Destination, message: Message) -> None:
         """Deliver once; returning means that the receiver has it.
@@ -59,6 +99,10 @@ class Reporter(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Close what is open; nothing is asked of it afterwards."""
+        ...
+
 
 class Gate(Protocol):
     """Whether this process may send at all."""
@@ -81,6 +125,32 @@ class Listener(Protocol):
 
     def failed(self, trackers: Sequence[str], error: DeliveryError) -> None:
         """An attempt failed; `trackers` are all that share the destination."""
+        ...
+
+    def tested(self, tracker: str, nonce: str, error: DeliveryError | None) -> None:
+        """A test message was accepted, or why it was not."""
+        ...
+
+
+class Compose(Protocol):
+    """Puts occurrences into words."""
+
+    def __call__(
+        self,
+        batch: Sequence[Notification],
+        *,
+        dropped: int,
+        escape: Callable[[str], str],
+        tracker: TrackerIdentity,
+    ) -> Message:
+        """One message for occurrences of one tracker.
+
+        Args:
+            batch: what to tell.
+            dropped: how many occurrences the tracker has lost to its quota since the last message.
+            escape: makes a value harmless at the receiver.
+            tracker: whose they are.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from podtracker.dispatch import Dispatcher
 from podtracker.engine import Engine, Relist
 from podtracker.ledger import Ledger
+from podtracker.owners import Owners
 from podtracker.pods import Pod
 
 HIGH_WATER = 100_000
@@ -28,15 +29,27 @@ class Intake:
         ledger: Ledger,
         namespace: str | None,
         *,
+        owners: Owners,
         on_gap: Callable[[str | None], None],
+        wall: Callable[[], float],
     ) -> None:
-        """Args: on_gap: told the namespace (None for all) in which pods may have come and gone unseen."""
+        """Args.
+
+        on_gap: told the namespace (None for all) in which pods may have come and gone unseen.
+        wall: seconds since 1970.
+        """
+        self._owners = owners
+        self._wall = wall
         self._on_gap = on_gap
         self._engine = engine
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._namespace = namespace
         self._relist: Relist | None = None
+
+    async def prepare(self, pods: Sequence[Pod]) -> None:
+        """Learn what workloads these pods belong to, where that decides who means them."""
+        await self._owners.resolve(pods)
 
     def begin_list(self, *, gap: bool) -> None:
         """A list of the scope begins."""
@@ -47,21 +60,21 @@ class Intake:
     def listed(self, pods: Sequence[Pod]) -> None:
         """A page of that list."""
         if self._relist is not None:
-            self._dispatcher.submit(self._engine.relisted(self._relist, pods))
+            self._dispatcher.submit(self._engine.relisted(self._relist, pods, now=self._wall()))
 
     def end_list(self) -> None:
         """The list is complete."""
         if self._relist is not None:
-            self._engine.end_relist(self._relist)
+            self._dispatcher.submit(self._engine.end_relist(self._relist, now=self._wall()))
         self._relist = None
 
-    def changed(self, pod: Pod) -> None:
+    def changed(self, pod: Pod, *, appeared: bool) -> None:
         """A pod was added or modified."""
-        self._dispatcher.submit(self._engine.observe(pod))
+        self._dispatcher.submit(self._engine.observe(pod, now=self._wall(), appeared=appeared))
 
     def deleted(self, pod: Pod) -> None:
         """A pod was deleted."""
-        self._engine.remove(pod)
+        self._dispatcher.submit(self._engine.remove(pod, now=self._wall()))
 
     async def ready(self) -> None:
         """Let others run, and wait while too much waits."""

@@ -27,6 +27,7 @@ from podtracker.election import StoredLease
 from podtracker.errors import KubeError, SettingsError
 from podtracker.journal import StoredMap
 from podtracker.metrics import Metrics
+from podtracker.pods import Owner
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ _ERROR_BODY = 64 * 1024
 _TRACKERS = f"/apis/{GROUP}/{VERSION}"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_OWNERS = {"ReplicaSet": ("/apis/apps/v1", "replicasets"), "Job": ("/apis/batch/v1", "jobs")}
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -61,6 +64,14 @@ class _TrackerPage(msgspec.Struct, frozen=True):
 
 class _SecretBody(msgspec.Struct, frozen=True):
     data: dict[str, bytes] = msgspec.field(default_factory=dict)
+
+
+class _OwnedMeta(msgspec.Struct, frozen=True):
+    owners: tuple[Owner, ...] | None = msgspec.field(default=None, name="ownerReferences")
+
+
+class _OwnedBody(msgspec.Struct, frozen=True):
+    metadata: _OwnedMeta
 
 
 class _ObjectMeta(msgspec.Struct, frozen=True):
@@ -146,10 +157,21 @@ class KubeClient:
     # pods
 
     async def list_pods(
-        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+        self,
+        namespace: str | None,
+        *,
+        limit: int,
+        continue_token: str,
+        field_selector: str = "",
+        label_selector: str = "",
     ) -> bytes:
         """One page of pods, as JSON."""
-        query = [("limit", str(limit)), ("continue", continue_token), ("fieldSelector", field_selector)]
+        query = [
+            ("limit", str(limit)),
+            ("continue", continue_token),
+            ("fieldSelector", field_selector),
+            ("labelSelector", label_selector),
+        ]
         return await self._read("GET", _pods(namespace), query=[(key, value) for key, value in query if value])
 
     @contextlib.asynccontextmanager
@@ -173,6 +195,19 @@ class KubeClient:
             yield _chunks(response)
         finally:
             response.close()
+
+    # workloads
+
+    async def get_owner(self, namespace: str, kind: str, name: str) -> Owner | None:
+        """The controller of a ReplicaSet or a Job, from its metadata alone.
+
+        Raises:
+            KubeError: not_found where it is gone.
+        """
+        path = f"{_OWNERS[kind][0]}/namespaces/{quote(namespace)}/{_OWNERS[kind][1]}/{quote(name)}"
+        raw = await self._read("GET", path, accept=_METADATA_ONLY)
+        owners = _decoded(raw, _OwnedBody).metadata.owners or ()
+        return next((owner for owner in owners if owner.controller), None)
 
     # trackers
 
@@ -277,9 +312,12 @@ class KubeClient:
         query: list[tuple[str, str]] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT, sock_connect=CONNECT_TIMEOUT)
-        response = await self._send(method, path, query=query, body=body, content_type=content_type, timeout=timeout)
+        response = await self._send(
+            method, path, query=query, body=body, content_type=content_type, accept=accept, timeout=timeout
+        )
         try:
             async with response:
                 return await response.read()
@@ -294,6 +332,7 @@ class KubeClient:
         query: list[tuple[str, str]] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own kind
     ) -> aiohttp.ClientResponse:
         try:
@@ -301,7 +340,7 @@ class KubeClient:
                 method,
                 path,
                 query_params=list(query or ()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
+                header_params={"Accept": accept, "Content-Type": content_type},
                 body=body,
                 auth_settings=["BearerToken"],
             )

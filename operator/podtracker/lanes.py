@@ -6,11 +6,12 @@ from __future__ import annotations
 import random
 from collections import OrderedDict, deque
 from collections.abc import Container
-from itertools import islice
+from itertools import islice, takewhile
 
+from podtracker.api import TrackerIdentity
 from podtracker.delivery import Destination, Policy
 from podtracker.errors import DeliveryError, Failure
-from podtracker.ledger import Notification
+from podtracker.ledger import TEST, Notification
 from podtracker.messages import MAX_PODS, how_many_fit
 
 _MAX_DOUBLINGS = 16
@@ -20,21 +21,70 @@ _MAX_DOUBLINGS = 16
 class Queue:
     """What waits for one tracker, oldest first."""
 
-    __slots__ = ("attempted", "in_flight", "items", "lane", "namespace", "tracker")
+    __slots__ = (
+        "attempted",
+        "gather",
+        "held",
+        "identity",
+        "in_flight",
+        "items",
+        "lane",
+        "namespace",
+        "since",
+        "tracker",
+    )
 
     def __init__(self, tracker: str, namespace: str) -> None:
         self.tracker = tracker
         self.namespace = namespace
+        self.identity = TrackerIdentity(uid=tracker, namespace=namespace, name="", generation=0, created=0)
         self.items: deque[Notification] = deque()
         self.lane: Lane | None = None
         self.in_flight = False
+        self.held = False
+        """While true nothing is sent but tests."""
+        self.gather = 0.0
+        """Seconds for which to collect before a digest; 0 sends at once."""
+        self.since = 0.0
+        """When the oldest of what is being collected came."""
         self.attempted = 0
         """Size of the batch whose last attempt may have arrived: it is sent again as it was, under the same ids."""
 
+    def put(self, notification: Notification, now: float) -> None:
+        """Let it wait for its turn; a test does not, somebody looks at it."""
+        if not self.items:
+            self.since = now
+        if notification.event == TEST and not self.in_flight and not self.attempted:
+            self.items.appendleft(notification)
+        else:
+            self.items.append(notification)
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until something may be sent; None while nothing may."""
+        if not self.items or self.in_flight:
+            return None
+        if self.items[0].event == TEST:
+            return 0.0
+        if self.held:
+            return None
+        return max(0.0, self.since + self.gather - now)
+
     def take(self, *, pressed: bool) -> tuple[Notification, ...]:
-        """The next message's notifications; they stay in the queue until settled."""
-        size = self.attempted or (how_many_fit(tuple(islice(self.items, MAX_PODS))) if pressed else 1)
-        return tuple(islice(self.items, size))
+        """The next message's notifications; they stay in the queue until settled.
+
+        Args:
+            pressed: more waits than the pace allows, so as many as fit go together.
+        """
+        first = self.items[0]
+        if not self.attempted and first.event != TEST and (pressed or self.gather or first.quiet):
+            alike = takewhile(lambda item: item.event != TEST and item.quiet == first.quiet, self.items)
+            batch = tuple(islice(alike, MAX_PODS))
+            return batch[: how_many_fit(batch)]
+        return tuple(islice(self.items, self.attempted or 1))
+
+    def take_one(self) -> tuple[Notification, ...]:
+        """The oldest, for a receiver that takes one at a time."""
+        return (self.items[0],)
 
     def settle(self, ids: Container[str]) -> tuple[Notification, ...]:
         """Those need no delivery any more; gives them."""
@@ -107,15 +157,20 @@ class Lane:
         """Something may have arrived since then."""
         self.doubt = since if self.doubt is None else min(self.doubt, since)
 
-    def has_work(self) -> bool:
-        """Whether anything here waits for its turn."""
-        return any(_ready(queue) for queues in self._ring.values() for queue in queues.values())
+    def busy(self, now: float) -> bool:
+        """Whether anything is under way here, or could be."""
+        return any(queue.in_flight or queue.due_in(now) == 0.0 for queue in self.queues)
 
-    def next_queue(self) -> Queue | None:
+    def due_in(self, now: float) -> float | None:
+        """Seconds until the next message may go; None while there is none to send."""
+        dues = [due for queue in self.queues if (due := queue.due_in(now)) is not None]
+        return max(min(dues), self.wait_time(now)) if dues else None
+
+    def next_queue(self, now: float) -> Queue | None:
         """The tracker whose turn it is: namespaces in turn, and within one its trackers in turn."""
         for namespace, queues in self._ring.items():
             for tracker, queue in queues.items():
-                if _ready(queue):
+                if queue.due_in(now) == 0.0:
                     queues.move_to_end(tracker)
                     self._ring.move_to_end(namespace)
                     return queue
@@ -124,20 +179,21 @@ class Lane:
     # when
 
     def wait_time(self, now: float) -> float:
-        """Seconds until the next message may go."""
+        """Seconds until the pace, and the last failure, allow a message."""
         missing = 1 - self._refill(now)
         return max(self._not_before - now, missing / self._policy.rate, 0.0)
 
     def idle_for(self, now: float) -> float:
         """Seconds since something could have been attempted here and was not, or since an attempt that does not end."""
-        if not self.backlog:
+        if not self.busy(now):
             self.attempted_at = now
             return 0.0
         return max(0.0, now - max(self.attempted_at, self._not_before))
 
     def pressed(self, now: float) -> bool:
         """Whether more waits than may go at once."""
-        return self.backlog > self._refill(now)
+        waiting = sum(len(queue.items) for queue in self.queues if queue.in_flight or queue.due_in(now) is not None)
+        return waiting > self._refill(now)
 
     def spend(self) -> None:
         """One message goes now."""
@@ -177,7 +233,3 @@ class Lane:
         self._allowance = min(float(self._policy.burst), self._allowance + earned)
         self._counted_at = now
         return self._allowance
-
-
-def _ready(queue: Queue) -> bool:
-    return bool(queue.items) and not queue.in_flight

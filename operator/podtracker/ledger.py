@@ -7,12 +7,13 @@ data without IO. It notes which of its entries changed, so that a checkpoint can
 
 from __future__ import annotations
 
-import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
+
+from podtracker.lifecycle import Happening, Seen
 
 V = TypeVar("V")
 
@@ -22,18 +23,34 @@ MAX_PENDING_IN_NAMESPACE = 20_000
 """Occurrences that may wait for all trackers of one namespace."""
 
 
-class Event(enum.StrEnum):
-    """What can happen to a pod that a tracker may ask for."""
+class Detail(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What is known of an occurrence beyond the pod; words and numbers, never free text."""
 
-    CREATED = "Created"
+    container: str = ""
+    reason: str = ""
+    """Kubernetes' own word, such as `OOMKilled` or `Evicted`."""
+    exit_code: int | None = None
+    restarts: int = 0
+    """How often the container had been started again."""
+    seconds: int | None = None
+    """For Ready: how long it took from the pod's creation."""
+    node: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Those of the pod's labels that the tracker's message asks for."""
 
-    @property
-    def bit(self) -> int:
-        """The event's place in a pod's mask."""
-        return _BITS[self]
+
+class PodIdentity(msgspec.Struct, frozen=True):
+    """Which pod an occurrence is of."""
+
+    uid: str
+    namespace: str
+    name: str
 
 
-_BITS = {Event.CREATED: 1}
+PLAIN = Detail()
+"""Nothing more to say."""
+TEST = "Test"
+"""The event of the message that the test annotation asks for; no pod is meant, `detail.reason` is the nonce."""
 
 
 class Notification(msgspec.Struct, frozen=True, array_like=True):
@@ -45,11 +62,17 @@ class Notification(msgspec.Struct, frozen=True, array_like=True):
     """Grows with every occurrence found, so that order survives a restart."""
     tracker: str
     """The tracker's uid."""
-    event: Event
+    event: str
+    """One of the API's events, or `TEST`."""
     namespace: str
     pod: str
     """The pod's name."""
     pod_uid: str
+    at: int = 0
+    """When it happened, in seconds since 1970 as Kubernetes noted it; 0 where nobody did."""
+    quiet: bool = False
+    """Found while the tracker was suspended or muted: told in the summary afterwards."""
+    detail: Detail = PLAIN
 
     @property
     def key(self) -> str:
@@ -57,9 +80,10 @@ class Notification(msgspec.Struct, frozen=True, array_like=True):
         return f"{self.pod_uid}/{self.id}"
 
 
-def notification_id(tracker_uid: str, pod_uid: str, event: Event) -> str:
-    """The id of an occurrence: a hash of what makes it this one (design.md, "Fixed names")."""
-    return hashlib.sha256(f"{tracker_uid}|{pod_uid}|{event.value}".encode()).hexdigest()[:32]
+def notification_id(tracker_uid: str, pod_uid: str, event: str, container: str = "", restarts: int = 0) -> str:
+    """The id of an occurrence: a hash of what makes it this one (design.md, "Fixed names"). Stable for ever."""
+    parts = (tracker_uid, pod_uid, event) + ((container, str(restarts)) if container or restarts else ())
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
 class TrackerRecord(msgspec.Struct, array_like=True):
@@ -78,6 +102,10 @@ class TrackerRecord(msgspec.Struct, array_like=True):
     """Nothing is remembered of its pods and they have not all been seen yet: those that exist are old."""
     unlisted: bool = False
     """The watch may have passed pods of it before it was known, and they have not been listed since."""
+    suppressed: int = 0
+    """Occurrences found while it was suspended or muted."""
+    tested: str = ""
+    """The nonce of the last test that was asked for: the same one asks nothing again."""
 
 
 class PodRecord(msgspec.Struct, array_like=True):
@@ -85,8 +113,10 @@ class PodRecord(msgspec.Struct, array_like=True):
 
     namespace: str
     name: str
-    masks: dict[str, int]
-    """The events that need not be told any more, by the uid of the tracker."""
+    trackers: tuple[str, ...]
+    """The uids of the trackers that know it: whatever happened until now, they need not be told any more."""
+    seen: Seen | None = None
+    """What is known to have happened to it; None where that was never looked at."""
 
 
 class Delta(msgspec.Struct, array_like=True):
@@ -101,7 +131,7 @@ class Delta(msgspec.Struct, array_like=True):
 
 
 class Ledger:
-    """Masks of reported events per living pod and tracker, and the outbox of what is not delivered yet."""
+    """What is known of each living pod that some tracker means, and the outbox of what is not delivered yet."""
 
     def __init__(self) -> None:
         self._trackers: dict[str, TrackerRecord] = {}
@@ -110,6 +140,10 @@ class Ledger:
         self._pod_counts: dict[str, int] = {}
         self._waiting_of: dict[str, int] = {}
         self._waiting_in: dict[str, int] = {}
+        self._due: dict[str, int] = {}
+        """By pod: when something will have lasted too long."""
+        self._groups: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """One object for equal groups of trackers: ten thousand pods of one tracker share it."""
         self._order = 0
         self._changed_trackers: set[str] = set()
         self._changed_pods: set[str] = set()
@@ -137,6 +171,22 @@ class Ledger:
             record.unlisted = False
             self._changed_trackers.add(uid)
 
+    def unlist(self, uid: str) -> None:
+        """Pods of a tracker may have gone by: they have to be listed."""
+        record = self._trackers.get(uid)
+        if record is not None and not record.unlisted:
+            record.unlisted = True
+            self._changed_trackers.add(uid)
+
+    def tested(self, uid: str, nonce: str) -> bool:
+        """A test was asked for; False where it is the one that was asked for last, or the tracker is not known."""
+        record = self._trackers.get(uid)
+        if record is None or record.tested == nonce:
+            return False
+        record.tested = nonce
+        self._changed_trackers.add(uid)
+        return True
+
     def begin_baseline(self, uid: str) -> None:
         """What a list shows now is old to this tracker, until `end_baseline`, whatever restarts in between."""
         self._trackers[uid].baseline = True
@@ -156,50 +206,88 @@ class Ledger:
         if self.pending(uid):
             for notification in [item for item in self._outbox.values() if item.tracker == uid]:
                 self._take_out(notification.key)
-        self.drop_masks(uid)
+        self.part_all(uid)
 
-    def drop_masks(self, uid: str) -> None:
-        """Forget which pods a tracker has seen, as when its selector moves."""
+    def part_all(self, uid: str) -> None:
+        """Forget which pods a tracker knows, as when its selector moves."""
         if self.pod_count(uid):
-            for pod_uid in [pod_uid for pod_uid, record in self._pods.items() if uid in record.masks]:
-                self.drop_mask(uid, pod_uid)
+            for pod_uid in [pod_uid for pod_uid, record in self._pods.items() if uid in record.trackers]:
+                self.part(uid, pod_uid)
+        self._groups = {group: group for group in self._groups if uid not in group}
 
     # pods
 
-    def mask(self, tracker: str, pod_uid: str) -> int | None:
-        """The events of a pod that need not be told to a tracker any more; None where it does not know the pod."""
-        record = self._pods.get(pod_uid)
-        return None if record is None else record.masks.get(tracker)
+    def pod(self, pod_uid: str) -> PodRecord | None:
+        """What is known of a living pod; to be changed through the ledger only."""
+        return self._pods.get(pod_uid)
 
-    def put_mask(self, tracker: str, pod_uid: str, namespace: str, name: str, mask: int) -> None:
-        """Remember a living pod for a tracker."""
+    def knows(self, tracker: str, pod_uid: str) -> bool:
+        """Whether a tracker knows a living pod."""
         record = self._pods.get(pod_uid)
-        if record is None:
-            record = self._pods[pod_uid] = PodRecord(namespace=namespace, name=name, masks={})
-        if tracker not in record.masks:
-            _add(self._pod_counts, tracker, 1)
-        record.masks[tracker] = mask
+        return record is not None and tracker in record.trackers
+
+    def put_pod(self, pod_uid: str, namespace: str, name: str, trackers: Iterable[str], seen: Seen | None) -> bool:
+        """Remember a living pod, or what is new of it; one that no tracker knows is forgotten.
+
+        Returns:
+            Whether that changed anything.
+        """
+        group = tuple(trackers)
+        old = self._pods.get(pod_uid)
+        if old is not None and (old.name, old.trackers, old.seen) == (name, group, seen):
+            return False
+        if not group:
+            self.forget_pod(pod_uid)
+            return old is not None
+        group = self._groups.setdefault(group, group)
+        before = old.trackers if old is not None else ()
+        for tracker in before:
+            if tracker not in group:
+                _add(self._pod_counts, tracker, -1)
+        for tracker in group:
+            if tracker not in before:
+                _add(self._pod_counts, tracker, 1)
+        self._pods[pod_uid] = PodRecord(namespace=namespace, name=name, trackers=group, seen=seen)
+        self._note_due(pod_uid, seen)
         self._changed_pods.add(pod_uid)
+        return True
 
-    def drop_mask(self, tracker: str, pod_uid: str) -> None:
-        """The pod does not live, as far as this tracker is concerned."""
+    def part(self, tracker: str, pod_uid: str) -> None:
+        """The tracker does not mean the pod any more."""
         record = self._pods.get(pod_uid)
-        if record is None or record.masks.pop(tracker, None) is None:
-            return
-        _add(self._pod_counts, tracker, -1)
-        self._changed_pods.add(pod_uid)
-        if not record.masks:
-            del self._pods[pod_uid]
+        if record is not None and tracker in record.trackers:
+            left = tuple(uid for uid in record.trackers if uid != tracker)
+            self.put_pod(pod_uid, record.namespace, record.name, left, record.seen)
 
-    def forget_pod(self, pod_uid: str) -> dict[str, int]:
-        """The pod is gone; gives the masks that were held of it, by tracker uid."""
+    def forget_pod(self, pod_uid: str) -> PodRecord | None:
+        """The pod is gone; gives what was known of it."""
         record = self._pods.pop(pod_uid, None)
         if record is None:
-            return {}
-        for tracker in record.masks:
+            return None
+        for tracker in record.trackers:
             _add(self._pod_counts, tracker, -1)
+        self._due.pop(pod_uid, None)
         self._changed_pods.add(pod_uid)
-        return record.masks
+        return record
+
+    def due_pods(self, now: float) -> list[str]:
+        """The uids of the pods that have to be looked at again, the longest due first."""
+        due = [(at, pod_uid) for pod_uid, at in self._due.items() if at <= now]
+        return [pod_uid for _, pod_uid in sorted(due)]
+
+    def no_deadlines(self, pod_uid: str) -> None:
+        """Nothing of a pod can last too long any more."""
+        record = self._pods.get(pod_uid)
+        if record is not None and record.seen is not None:
+            seen = msgspec.structs.replace(record.seen, deadlines={})
+            self.put_pod(pod_uid, record.namespace, record.name, record.trackers, seen)
+
+    def _note_due(self, pod_uid: str, seen: Seen | None) -> None:
+        due = seen.due if seen is not None else None
+        if due is not None:
+            self._due[pod_uid] = due
+        else:
+            self._due.pop(pod_uid, None)
 
     def pods_in(self, namespace: str | None) -> Iterator[str]:
         """The uids of the known living pods of a namespace, or of all."""
@@ -211,27 +299,66 @@ class Ledger:
 
     # the outbox
 
-    def found(self, tracker: str, event: Event, *, namespace: str, pod: str, pod_uid: str) -> Notification | None:
+    def found(
+        self, tracker: str, happening: Happening, *, pod: PodIdentity, quiet: bool = False, detail: Detail = PLAIN
+    ) -> Notification | None:
         """An occurrence was found and has to be delivered.
 
         Returns:
-            What waits for delivery now, or None where too much waits already: then it is dropped and counted.
+            What waits for delivery now; None where it waits already, or where too much waits: then it is dropped and
+            counted.
         """
-        if self.pending(tracker) >= MAX_PENDING or self._waiting_in.get(namespace, 0) >= MAX_PENDING_IN_NAMESPACE:
-            record = self._trackers[tracker]
+        event = happening.event
+        key = notification_id(tracker, pod.uid, event, happening.container, happening.restarts)
+        if f"{pod.uid}/{key}" in self._outbox:
+            return None
+        record = self._trackers[tracker]
+        if quiet:
+            record.suppressed += 1
+            self._changed_trackers.add(tracker)
+        if self.pending(tracker) >= MAX_PENDING or self._waiting_in.get(pod.namespace, 0) >= MAX_PENDING_IN_NAMESPACE:
             record.dropped += 1
             record.unannounced += 1
             self._changed_trackers.add(tracker)
             return None
+        return self._wait(key, tracker, event, pod, at=happening.at, quiet=quiet, detail=detail)
+
+    def ask_test(self, tracker: str, nonce: str) -> Notification | None:
+        """A test message was asked for; None where this nonce was the last one already."""
+        if not self.tested(tracker, nonce):
+            return None
+        record = self._trackers[tracker]
+        key = notification_id(tracker, nonce, TEST)
+        nobody = PodIdentity(uid="", namespace=record.namespace, name="")
+        return self._wait(key, tracker, TEST, nobody, detail=Detail(reason=nonce))
+
+    def awaits_test(self, tracker: str, nonce: str) -> bool:
+        """Whether that test waits to be sent."""
+        return f"/{notification_id(tracker, nonce, TEST)}" in self._outbox
+
+    def _wait(
+        self,
+        key: str,
+        tracker: str,
+        event: str,
+        pod: PodIdentity,
+        *,
+        at: int = 0,
+        quiet: bool = False,
+        detail: Detail = PLAIN,
+    ) -> Notification:
         self._order += 1
         notification = Notification(
-            id=notification_id(tracker, pod_uid, event),
+            id=key,
             order=self._order,
             tracker=tracker,
             event=event,
-            namespace=namespace,
-            pod=pod,
-            pod_uid=pod_uid,
+            namespace=pod.namespace,
+            pod=pod.name,
+            pod_uid=pod.uid,
+            at=at,
+            quiet=quiet,
+            detail=detail,
         )
         self._put_in(notification)
         return notification
@@ -240,7 +367,7 @@ class Ledger:
         """These need no delivery any more: the receiver has them, or can never take them."""
         for notification in notifications:
             record = self._trackers.get(notification.tracker)
-            if self._take_out(notification.key) and record is not None:
+            if self._take_out(notification.key) and record is not None and notification.event != TEST:
                 record.delivered += delivered
                 record.dropped += not delivered
                 self._changed_trackers.add(notification.tracker)
@@ -308,8 +435,10 @@ class Ledger:
             _merge(self._trackers, delta.trackers)
             _merge(self._pods, delta.pods)
             _merge(self._outbox, delta.outbox)
-        for record in self._pods.values():
-            for tracker in record.masks:
+        for pod_uid, record in self._pods.items():
+            record.trackers = self._groups.setdefault(record.trackers, record.trackers)
+            self._note_due(pod_uid, record.seen)
+            for tracker in record.trackers:
                 _add(self._pod_counts, tracker, 1)
         for notification in self._outbox.values():
             _add(self._waiting_of, notification.tracker, 1)

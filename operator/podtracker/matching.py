@@ -3,18 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
-from podtracker.api import Tracker
-from podtracker.pods import Pod
+import msgspec
+
+from podtracker.api import LabelRequirement, LabelSelector, PodTrackerSpec, Tracker
+from podtracker.pods import Owner, Pod
+
+BETWEEN: Final[Mapping[str, str]] = {"Deployment": "ReplicaSet", "CronJob": "Job"}
+"""Workloads that do not own their pods themselves, with the kind that does."""
+_Key = tuple[str, ...]
 
 
 class TrackerIndex:
-    """Trackers by namespace and pod name."""
+    """Trackers by what a pod must have for them to mean it: its name, one of its labels, its workload, or nothing."""
 
     def __init__(self) -> None:
         self._trackers: dict[str, Tracker] = {}
-        self._by_name: dict[tuple[str, str], dict[str, Tracker]] = {}
+        self._buckets: dict[_Key, dict[str, Tracker]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        """By namespace: the label keys that buckets are of, each with how many."""
+        self._workloads: dict[str, dict[str, int]] = {}
+        """By namespace: the kinds of workloads that trackers mean, each with how many."""
+        self.parents: dict[str, str] = {}
+        """By the uid of a ReplicaSet or Job: the Deployment or CronJob that it belongs to; empty where to none."""
         self.looked_at = 0
         """Trackers handed out as candidates since the start: the cost of matching, for a metric."""
 
@@ -32,27 +46,153 @@ class TrackerIndex:
         """Add a tracker, or take its newest spec."""
         self.drop(tracker.uid)
         self._trackers[tracker.uid] = tracker
-        self._by_name.setdefault(_key_of(tracker), {})[tracker.uid] = tracker
+        for key in _keys_of(tracker):
+            self._buckets.setdefault(key, {})[tracker.uid] = tracker
+            self._count(tracker.namespace, key, 1)
 
     def drop(self, uid: str) -> None:
         """Forget a tracker; one that is not there is fine."""
         tracker = self._trackers.pop(uid, None)
         if tracker is None:
             return
-        key = _key_of(tracker)
-        bucket = self._by_name[key]
-        del bucket[uid]
-        if not bucket:
-            del self._by_name[key]
+        for key in _keys_of(tracker):
+            bucket = self._buckets[key]
+            del bucket[uid]
+            if not bucket:
+                del self._buckets[key]
+            self._count(tracker.namespace, key, -1)
 
-    def matching(self, pod: Pod) -> Iterable[Tracker]:
-        """The trackers that mean this pod."""
-        found = self._by_name.get((pod.namespace, pod.name))
+    def matching(self, pod: Pod) -> tuple[Tracker, ...]:
+        """The trackers that mean this pod; those of its workload only once its parent is known."""
+        found: dict[str, Tracker] = {}
+        for key in self._candidates(pod):
+            bucket = self._buckets.get(key)
+            if bucket:
+                self.looked_at += len(bucket)
+                found.update(bucket)
         if not found:
             return ()
-        self.looked_at += len(found)
-        return tuple(found.values())
+        labels: Mapping[str, str] | None = None
+        meant = []
+        for tracker in found.values():
+            if tracker.spec.selector is not None:
+                labels = pod.labels if labels is None else labels
+                if not selects(tracker.spec.selector, labels):
+                    continue
+            meant.append(tracker)
+        return tuple(meant)
+
+    def orphan(self, pod: Pod) -> Owner | None:
+        """The pod's owner, where what it belongs to decides about trackers and is not known yet."""
+        for workload in self._workloads.get(pod.namespace, ()):
+            if (between := BETWEEN.get(workload)) is not None:
+                owner = pod.controller
+                if owner is not None and owner.kind == between and owner.uid not in self.parents:
+                    return owner
+        return None
+
+    def _candidates(self, pod: Pod) -> Iterator[_Key]:
+        namespace = pod.namespace
+        yield namespace, "name", pod.name
+        yield namespace, "any"
+        keys = self._labels.get(namespace)
+        if keys:
+            labels = pod.labels
+            for label in keys:
+                if label in labels:
+                    yield namespace, "label", label, labels[label]
+                    yield namespace, "label", label
+        if namespace in self._workloads:
+            owner = pod.controller
+            if owner is not None:
+                yield namespace, "workload", owner.kind, owner.name
+                for workload, between in BETWEEN.items():
+                    if owner.kind == between and (parent := self.parents.get(owner.uid)):
+                        yield namespace, "workload", workload, parent
+
+    def _count(self, namespace: str, key: _Key, amount: int) -> None:
+        counts = {"label": self._labels, "workload": self._workloads}.get(key[1])
+        if counts is not None:
+            of_namespace = counts.setdefault(namespace, {})
+            of_namespace[key[2]] = of_namespace.get(key[2], 0) + amount
+            if not of_namespace[key[2]]:
+                del of_namespace[key[2]]
+            if not of_namespace:
+                del counts[namespace]
 
 
-def _key_of(tracker: Tracker) -> tuple[str, str]:
-    return tracker.namespace, tracker.spec.name or ""
+def _keys_of(tracker: Tracker) -> list[_Key]:
+    """The buckets of a tracker: a pod that it means has at least one of them."""
+    namespace, spec = tracker.namespace, tracker.spec
+    if spec.workload_ref is not None:
+        return [(namespace, "workload", spec.workload_ref.kind, spec.workload_ref.name)]
+    if spec.selector is None:
+        return [(namespace, "name", spec.name or "")]
+    for label, value in spec.selector.match_labels.items():
+        return [(namespace, "label", label, value)]
+    for demand in spec.selector.match_expressions:
+        if demand.operator == "In":
+            return [(namespace, "label", demand.key, value) for value in dict.fromkeys(demand.values)]
+    for demand in spec.selector.match_expressions:
+        if demand.operator == "Exists":
+            return [(namespace, "label", demand.key)]
+    return [(namespace, "any")]
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether labels meet a selector; an empty one is met by all (metav1.LabelSelector)."""
+    return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
+        _meets(demand, labels) for demand in selector.match_expressions
+    )
+
+
+def _meets(demand: LabelRequirement, labels: Mapping[str, str]) -> bool:
+    if demand.operator == "In":
+        return labels.get(demand.key) in demand.values
+    if demand.operator == "NotIn":
+        return labels.get(demand.key) not in demand.values
+    return (demand.key in labels) == (demand.operator == "Exists")
+
+
+def signature(spec: PodTrackerSpec) -> str:
+    """Which pods a spec means, as one string: it changes when they do. A pod's name stands for itself."""
+    if spec.selector is not None:
+        return f"selector:{msgspec.json.encode(spec.selector, order='deterministic').decode()}"
+    if spec.workload_ref is not None:
+        return f"workload:{spec.workload_ref.kind}/{spec.workload_ref.name}"
+    return spec.name or ""
+
+
+def query(spec: PodTrackerSpec) -> dict[str, str]:
+    """Parameters that narrow a list to about the pods that a spec means; what they let through is matched again."""
+    if spec.name is not None:
+        return {"field_selector": f"metadata.name={spec.name}"}
+    if spec.selector is None:
+        return {}
+    terms = ",".join(_terms(spec.selector))
+    # What no label can be is let in by the CRD, matches nothing, and would be refused as a parameter.
+    return {"label_selector": terms} if all(map(_is_label, _words(spec.selector))) else {}
+
+
+_LABEL: Final = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?")
+
+
+def _is_label(word: str) -> bool:
+    return all(_LABEL.fullmatch(part) for part in word.split("/", 1))
+
+
+def _words(selector: LabelSelector) -> Iterable[str]:
+    for key, value in selector.match_labels.items():
+        yield from (key, value)
+    for demand in selector.match_expressions:
+        yield from (demand.key, *demand.values)
+
+
+def _terms(selector: LabelSelector) -> Iterable[str]:
+    for key, value in selector.match_labels.items():
+        yield f"{key}={value}"
+    for demand in selector.match_expressions:
+        if demand.operator in {"In", "NotIn"}:
+            yield f"{demand.key} {demand.operator.lower()} ({','.join(demand.values)})"
+        else:
+            yield demand.key if demand.operator == "Exists" else f"!{demand.key}"

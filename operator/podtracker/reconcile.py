@@ -19,11 +19,14 @@ import msgspec
 from podtracker import api
 from podtracker.api import Tracker, TrackerIdentity
 from podtracker.credentials import TOGETHER, Credentials, Verifier
-from podtracker.delivery import Destination
+from podtracker.delivery import Destination, Traits
 from podtracker.dispatch import Dispatcher
-from podtracker.engine import Backfill, Engine
+from podtracker.engine import Backfill, Engine, is_quiet
 from podtracker.errors import CredentialsError, DeliveryError, Failure, InvalidTrackerError, KubeError
+from podtracker.ledger import Ledger
+from podtracker.matching import query
 from podtracker.metrics import Metrics
+from podtracker.owners import Owners
 from podtracker.pods import decode_page
 from podtracker.status import StatusBoard
 from podtracker.verdicts import Verdicts
@@ -51,7 +54,13 @@ class PodLister(Protocol):
     """Where a new tracker's pods are listed."""
 
     async def list_pods(
-        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+        self,
+        namespace: str | None,
+        *,
+        limit: int,
+        continue_token: str,
+        field_selector: str = "",
+        label_selector: str = "",
     ) -> bytes:
         """One page of pods, as JSON; raises KubeError."""
         ...
@@ -64,6 +73,23 @@ class Timing(msgspec.Struct, frozen=True):
     """Between two reads of a Secret: a new token is noticed by then."""
     blocked_retry: float = 600.0
     """Between two checks of a token that was refused."""
+    digest: float = 60.0
+    """For which a tracker with `grouping: Digest` collects."""
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """What the reconciler asks of the rest."""
+
+    watched: Callable[[str], bool]
+    """Whether a namespace is one of those that this operator looks at."""
+    traits: Callable[[str], Traits]
+    """How a kind of receiver is to be treated."""
+    message_problem: Callable[[str], str | None]
+    """What is wrong with a tracker's own text."""
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    wall: Callable[[], float]
+    """Seconds since 1970."""
 
 
 class _Item:
@@ -78,6 +104,8 @@ class _Item:
         self.refused_at: float | None = None
         """When its receiver refused it, if it did since then."""
         self.failures = 0
+        self.nonce = ""
+        """The test that was asked for last."""
 
 
 class Reconciler:
@@ -87,6 +115,8 @@ class Reconciler:
         self,
         *,
         engine: Engine,
+        ledger: Ledger,
+        owners: Owners,
         dispatcher: Dispatcher,
         board: StatusBoard,
         verdicts: Verdicts,
@@ -96,11 +126,11 @@ class Reconciler:
         queue: WorkQueue,
         metrics: Metrics,
         timing: Timing,
-        watched: Callable[[str], bool],
-        clock: Callable[[], float],
+        ports: Ports,
     ) -> None:
-        """Args: watched: whether a namespace is one of those that this operator looks at."""
         self._engine = engine
+        self._ledger = ledger
+        self._owners = owners
         self._dispatcher = dispatcher
         self._board = board
         self._verdicts = verdicts
@@ -110,8 +140,8 @@ class Reconciler:
         self._queue = queue
         self._metrics = metrics
         self._timing = timing
-        self._watched = watched
-        self._clock = clock
+        self._ports = ports
+        self._clock = ports.clock
         self._items: dict[str, _Item] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         """The trackers that went last: a list that travelled meanwhile must not bring them back."""
@@ -149,9 +179,10 @@ class Reconciler:
         item = self._items.get(identity.uid)
         if identity.uid in self._gone:
             return
-        if not self._watched(identity.namespace) or (
-            item is not None and identity.generation <= item.identity.generation
-        ):
+        if not self._ports.watched(identity.namespace):
+            return
+        if item is not None and identity.generation <= item.identity.generation:
+            self._take_test(item, body)
             return
         status = body.get("status") or {}
         first = item is None
@@ -168,7 +199,26 @@ class Reconciler:
             self._verdicts.invalid(identity.uid, str(error))
             return
         item.backfill |= self._engine.track(item.tracker, edited=api.spec_written(body), missed=missed)
+        self._take_test(item, body)
         self._queue.add(identity.uid)
+
+    def _take_test(self, item: _Item, body: Mapping[str, Any]) -> None:
+        """A test message, where the annotation asks for one that was not asked for before."""
+        uid, nonce = item.identity.uid, api.test_nonce(body)
+        told = ((body.get("status") or {}).get("lastTest") or {}).get("nonce")
+        if not nonce or nonce in {item.nonce, told} or item.tracker is None:
+            return
+        item.nonce = nonce
+        test = self._ledger.ask_test(uid, nonce)
+        if test is not None:
+            self._dispatcher.submit([test])
+        elif not self._ledger.awaits_test(uid, nonce):
+            # Asked for before a restart, and settled; what became of it was never written.
+            self._verdicts.tested(
+                uid, nonce, DeliveryError(Failure.RETRY, "Interrupted", "the operator restarted meanwhile: test again")
+            )
+        item.edited = True
+        self._queue.add(uid)
 
     def deleted(self, uid: str) -> None:
         """A tracker is gone: nothing more is sent for it, not even what waits."""
@@ -219,6 +269,7 @@ class Reconciler:
         tracker = None if item is None else item.tracker
         if item is None or tracker is None:
             return
+        self._set_tone(item, tracker)
         try:
             if item.backfill:
                 await self._list_pods(item, tracker)
@@ -235,12 +286,25 @@ class Reconciler:
             self._metrics.reconciles.labels("ok").inc()
             item.failures = 0
 
+    def _set_tone(self, item: _Item, tracker: Tracker) -> None:
+        """Whether its messages go at once, together, or not now; and what they say."""
+        spec, now = tracker.spec, self._ports.wall()
+        quiet = is_quiet(spec, now)
+        gather = self._timing.digest if spec.grouping == "Digest" else 0.0
+        self._dispatcher.hold(item.identity, held=quiet, gather=gather)
+        self._board.quiet(tracker.uid, quiet=quiet)
+        if quiet and not spec.suspend and spec.mute_until is not None:
+            self._queue.add_after(tracker.uid, max(0.0, api.epoch_seconds(spec.mute_until) - now))
+        given = spec.message is not None
+        problem = self._ports.message_problem(spec.message) if spec.message is not None else None
+        self._verdicts.message(tracker.uid, problem, given=given)
+
     async def _list_pods(self, item: _Item, tracker: Tracker) -> None:
         """List the pods of a tracker that came after the watch had passed them."""
         if self._engine.relisting(tracker.namespace):
             self._queue.add_after(tracker.uid, _AFTER_RELIST)
             return
-        backfill, departed = self._engine.begin_backfill(tracker)
+        backfill, departed = self._engine.begin_backfill(tracker, now=self._ports.wall())
         self._dispatcher.submit(departed)
         complete = False
         try:
@@ -255,15 +319,14 @@ class Reconciler:
 
     async def _read_pages(self, item: _Item, tracker: Tracker, backfill: Backfill) -> bool:
         token = ""
-        selector = f"metadata.name={tracker.spec.name}"
+        selectors = query(tracker.spec)
         while True:
-            raw = await self._pods.list_pods(
-                tracker.namespace, limit=PAGE, continue_token=token, field_selector=selector
-            )
+            raw = await self._pods.list_pods(tracker.namespace, limit=PAGE, continue_token=token, **selectors)
             page = decode_page(raw)
+            await self._owners.resolve(page.items)
             if item.tracker is not tracker:
                 return False
-            self._dispatcher.submit(self._engine.backfilled(backfill, page.items))
+            self._dispatcher.submit(self._engine.backfilled(backfill, page.items, now=self._ports.wall()))
             token = page.metadata.continue_token
             if not token:
                 return True
@@ -275,15 +338,18 @@ class Reconciler:
         inline = reporter.key is not None
         self._verdicts.credential(uid, inline=inline)
         try:
-            token = await self._credentials.token(tracker, max_age=min(max_age, self._timing.secret_refresh / 2))
+            credential = await self._credentials.credential(
+                tracker, max_age=min(max_age, self._timing.secret_refresh / 2)
+            )
         except CredentialsError as error:
             if self._items.get(uid) is item and item.tracker is tracker:
                 item.edited, item.refused_at = False, None
-                self._dispatcher.assign(uid, tracker.namespace, None)
+                self._dispatcher.assign(item.identity, None)
                 self._verdicts.unavailable(uid, error)
+                self._dispatcher.give_up_test(uid, DeliveryError(Failure.REFUSED, error.reason, error.message))
             self._queue.add_after(uid, self._timing.secret_refresh)
             return
-        destination = Destination(kind=reporter.kind, channel=reporter.channel or "", token=token)
+        destination = Destination(kind=reporter.kind, channel=reporter.channel or "", credential=credential)
         verdict_age = self._timing.blocked_retry if refused_at is None else min(max_age, self._timing.blocked_retry)
         problem = await self._verifier.check(destination, max_age=verdict_age, refusal_max_age=max_age)
         if self._items.get(uid) is not item or item.tracker is not tracker:
@@ -292,9 +358,12 @@ class Reconciler:
         if item.refused_at == refused_at:
             item.refused_at = None
         refused = problem is not None and problem.failure is Failure.REFUSED
-        failing = self._dispatcher.assign(uid, tracker.namespace, None if refused else destination, retry=edited)
+        failing = self._dispatcher.assign(item.identity, None if refused else destination, retry=edited)
         if problem is not None or not failing:
-            self._verdicts.verified(uid, problem, edited=edited)
+            accepted = self._ports.traits(reporter.kind).accepted
+            self._verdicts.verified(uid, problem, accepted=accepted, edited=edited)
+        if refused and problem is not None:
+            self._dispatcher.give_up_test(uid, problem)
         wait = self._next_look(problem, inline=inline)
         if wait is not None:
             self._queue.add_after(uid, wait)

@@ -16,9 +16,18 @@ import msgspec
 from podtracker.errors import PodTrackerError
 from podtracker.ledger import Delta
 
-FORMAT: Final = 1
-_MIGRATIONS: Final[Mapping[int, Callable[[bytes], bytes]]] = {}
-"""From a format to the next: packed bytes to packed bytes. Format 1 is the first."""
+FORMAT: Final = 2
+
+
+def _from_1(packed: bytes) -> bytes:
+    """Format 1 knew only of pods that were created: a pod's entry ended with a mask for each tracker that knew it."""
+    trackers, pods, outbox = msgspec.msgpack.decode(packed)
+    pods = {uid: pod and [pod[0], pod[1], list(pod[2])] for uid, pod in pods.items()}
+    return msgspec.msgpack.encode([trackers, pods, outbox])
+
+
+_MIGRATIONS: Final[Mapping[int, Callable[[bytes], bytes]]] = {1: _from_1}
+"""From a format to the next: packed bytes to packed bytes."""
 
 _LEVEL: Final = 1
 """zlib's fastest: uids do not compress, names and repeats do at any level."""
@@ -56,7 +65,7 @@ def decode(stored: bytes) -> Delta:
         for number in range(stored[0], FORMAT):
             packed = _MIGRATIONS[number](packed)
         return msgspec.msgpack.decode(packed, type=Delta)
-    except (zlib.error, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+    except (zlib.error, msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise CorruptLedgerError(f"an entry of the ledger cannot be read: {type(error).__name__}") from error
 
 

@@ -43,7 +43,13 @@ class PodApi(Protocol):
     """What the reflector asks of the API server; a namespace of None means all."""
 
     async def list_pods(
-        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+        self,
+        namespace: str | None,
+        *,
+        limit: int,
+        continue_token: str,
+        field_selector: str = "",
+        label_selector: str = "",
     ) -> bytes:
         """One page of pods, as JSON.
 
@@ -64,7 +70,11 @@ class PodApi(Protocol):
 
 
 class PodSink(Protocol):
-    """Who is told. All calls are synchronous: order is kept because nothing can overtake."""
+    """Who is told. All that tells is synchronous: order is kept because nothing can overtake."""
+
+    async def prepare(self, pods: Sequence[Pod]) -> None:
+        """Find out what has to be known about these pods before they are told."""
+        ...
 
     def begin_list(self, *, gap: bool) -> None:
         """A list of the scope begins; what it does not show by its end does not exist.
@@ -82,8 +92,8 @@ class PodSink(Protocol):
         """The list is complete."""
         ...
 
-    def changed(self, pod: Pod) -> None:
-        """A pod was added or modified."""
+    def changed(self, pod: Pod, *, appeared: bool) -> None:
+        """A pod was added, or modified; `appeared`: the watch shows it for the first time."""
         ...
 
     def deleted(self, pod: Pod) -> None:
@@ -191,6 +201,8 @@ class Reflector:
         while True:
             page = decode_page(await self._api.list_pods(self._namespace, limit=PAGE, continue_token=token))
             self._heard = self._clock()
+            with self._excused():
+                await self._sink.prepare(page.items)
             self._sink.listed(page.items)
             token = page.metadata.continue_token
             if not token:
@@ -231,12 +243,12 @@ class Reflector:
             if not chunk:
                 return _End.TIMEOUT
             for line in lines.feed(chunk):
-                end = self._handle(line)
+                end = await self._handle(line)
                 if end is not None:
                     return end
             await self._until_ready()
 
-    def _handle(self, line: bytes) -> _End | None:
+    async def _handle(self, line: bytes) -> _End | None:
         event = decode_event(line)
         if event.type == "BOOKMARK":
             self._resource_version = decode_bookmark(event.object).metadata.resource_version
@@ -249,7 +261,12 @@ class Reflector:
         else:
             pod = decode_pod(event.object)
             self.events += 1
-            (self._sink.deleted if event.type == "DELETED" else self._sink.changed)(pod)
+            with self._excused():
+                await self._sink.prepare((pod,))
+            if event.type == "DELETED":
+                self._sink.deleted(pod)
+            else:
+                self._sink.changed(pod, appeared=event.type == "ADDED")
             self._resource_version = pod.metadata.resource_version
         self._failures = 0
         return None

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from podtracker.egress import Networks, Proxies
 from podtracker.errors import SettingsError
 from podtracker.web import Address
 
@@ -22,6 +23,8 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LONGEST = 7 * 24 * 3600.0
 """Seconds; a longer time in a setting is a mistake of unit."""
 _MAX_PORT = 65535
+_LONGEST_NAME = 63
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     blocked_retry: float
     secret_refresh: float
     drain_timeout: float
+    digest_interval: float
+    unschedulable_grace: int
+    mount_grace: int
+    recovery_hold: int
+    cluster_name: str
+    allow_inline_keys: bool
+    egress_allow: Networks
+    apprise_schemes: frozenset[str]
+    webhook_timeout: float
+    proxies: Proxies
+    """From HTTP_PROXY, HTTPS_PROXY and NO_PROXY, which have no flags."""
     health_address: Address | None
     metrics_address: Address | None
     log_level: str
@@ -137,6 +151,26 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _boolean(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _cluster_name(text: str) -> str:
+    if len(text) > _LONGEST_NAME or not text.isprintable():
+        raise ValueError(f"a cluster's name has at most {_LONGEST_NAME} characters, and no control characters")
+    return text
+
+
+def _schemes(text: str) -> frozenset[str]:
+    schemes = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+    for scheme in schemes:
+        if not _SCHEME.fullmatch(scheme):
+            raise ValueError(f"{scheme!r} is no URL scheme such as mailtos or discord; write it without ://")
+    return schemes
+
+
 def _any(text: str) -> str:
     return text
 
@@ -205,6 +239,57 @@ _SETTINGS: Final = (
         "drain_timeout", "DRAIN_TIMEOUT", "20", _number(0, 3600), "seconds to deliver what waits when asked to stop"
     ),
     _Setting(
+        "digest_interval",
+        "DIGEST_INTERVAL",
+        "60",
+        _number(0.1, _LONGEST),
+        "seconds for which a tracker with grouping: Digest collects",
+    ),
+    _Setting(
+        "unschedulable_grace",
+        "UNSCHEDULABLE_GRACE",
+        "60",
+        _whole(0, int(_LONGEST)),
+        "seconds that a pod may be unschedulable before it is told",
+    ),
+    _Setting(
+        "mount_grace",
+        "MOUNT_GRACE",
+        "150",
+        _whole(0, int(_LONGEST)),
+        "seconds that volumes and network may take before StartFailed is told; the kubelet gives up a mount after 123",
+    ),
+    _Setting(
+        "recovery_hold",
+        "RECOVERY_HOLD",
+        "180",
+        _whole(0, int(_LONGEST)),
+        "seconds that a pod in trouble has to be ready without a break to count as recovered",
+    ),
+    _Setting("cluster_name", "CLUSTER_NAME", "", _cluster_name, "the cluster's name, for messages; empty for none"),
+    _Setting(
+        "allow_inline_keys",
+        "ALLOW_INLINE_KEYS",
+        "true",
+        _boolean,
+        "whether a token may stand in a tracker (spec.reporter.key)",
+    ),
+    _Setting(
+        "egress_allow",
+        "EGRESS_ALLOW",
+        "",
+        Networks.parse,
+        "networks (CIDR, separated by commas) that webhooks and apprise may reach although they are private",
+    ),
+    _Setting(
+        "apprise_schemes",
+        "APPRISE_SCHEMES",
+        "",
+        _schemes,
+        "URL schemes of Apprise that trackers may use, separated by commas; empty switches the kind apprise off",
+    ),
+    _Setting("webhook_timeout", "WEBHOOK_TIMEOUT", "10", _number(0.1, 300), "seconds for one request to a webhook"),
+    _Setting(
         "health_address",
         "HEALTH_PROBE_BIND_ADDRESS",
         ":8081",
@@ -251,6 +336,10 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
         raise SettingsError("RETRY_BACKOFF_MAX: must not be less than RETRY_BACKOFF")
     if not values["lease_retry"] < values["lease_renew_deadline"] < values["lease_duration"]:
         raise SettingsError("LEASE_RETRY must be less than LEASE_RENEW_DEADLINE, and that less than LEASE_DURATION")
+    try:
+        values["proxies"] = Proxies.from_environment(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     values["pod_uid"] = values["pod_uid"] or uuid.uuid4().hex
     return Settings(**values)
 

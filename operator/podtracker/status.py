@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from podtracker.api import Condition, Notice, PodTrackerStatus, TrackerIdentity, rfc3339
+from podtracker.api import Condition, LastTest, Notice, PodTrackerStatus, TrackerIdentity, rfc3339
 from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
 
@@ -23,10 +23,12 @@ logger = logging.getLogger(__name__)
 
 READY = "Ready"
 REPORTER_READY = "ReporterReady"
+REPORTER_VERIFIED = "ReporterVerified"
+MESSAGE_VALID = "MessageValid"
 CREDENTIALS_SECURE = "CredentialsSecure"
-_ORDER = (READY, REPORTER_READY, CREDENTIALS_SECURE)
+_ORDER = (READY, REPORTER_READY, REPORTER_VERIFIED, MESSAGE_VALID, CREDENTIALS_SECURE)
 
-ACTIVE, DEGRADED, INVALID = "Active", "Degraded", "Invalid"
+ACTIVE, DEGRADED, INVALID, SUSPENDED = "Active", "Degraded", "Invalid", "Suspended"
 
 _COUNTERS_INTERVAL = 5.0
 """Seconds between two writes of one tracker for the sake of its counters: at 20 messages/s that is 1 write in 100."""
@@ -49,6 +51,7 @@ class Counts(msgspec.Struct, frozen=True):
     delivered: int
     pending: int
     dropped: int
+    suppressed: int = 0
 
 
 class StatusSink(Protocol):
@@ -71,6 +74,8 @@ class _Entry:
         self.conditions: dict[str, Condition] = {}
         self.last_delivered: str | None = None
         self.last_error: str | None = None
+        self.last_test: LastTest | None = None
+        self.quiet = False
         self.written: PodTrackerStatus | None = None
         self.due: float | None = None
         self.written_at = now - _COUNTERS_INTERVAL
@@ -127,6 +132,7 @@ class StatusBoard:
             known = msgspec.convert(status, PodTrackerStatus)
             entry.conditions = {condition.type: condition for condition in known.conditions}
             entry.last_delivered, entry.last_error, entry.written = known.last_delivered, known.last_error, known
+            entry.last_test = known.last_test
 
     def forget(self, uid: str) -> None:
         """The tracker is gone."""
@@ -154,6 +160,26 @@ class StatusBoard:
         if kind == REPORTER_READY and _worth_an_event(old, new):
             entry.notices.append(Notice(warning=new.status != "True", reason=reason, message=message))
         self._schedule(entry, _CONDITION_DELAY)
+
+    def no_condition(self, uid: str, kind: str) -> None:
+        """Take a condition away, because there is nothing any more that it could speak of."""
+        entry = self._entries.get(uid)
+        if entry is not None and entry.conditions.pop(kind, None) is not None:
+            self._schedule(entry, _CONDITION_DELAY)
+
+    def quiet(self, uid: str, *, quiet: bool) -> None:
+        """Whether the tracker is suspended or muted."""
+        entry = self._entries.get(uid)
+        if entry is not None and entry.quiet != quiet:
+            entry.quiet = quiet
+            self._schedule(entry, _CONDITION_DELAY)
+
+    def tested(self, uid: str, nonce: str) -> None:
+        """A test was tried."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            entry.last_test = LastTest(nonce=nonce, time=rfc3339(self._wall()))
+            self._schedule(entry, _CONDITION_DELAY)
 
     def delivered(self, uid: str) -> None:
         """A message of this tracker was accepted."""
@@ -190,9 +216,9 @@ class StatusBoard:
 
     def words(self) -> dict[str, int]:
         """How many trackers have which status word."""
-        counted = dict.fromkeys((ACTIVE, DEGRADED, INVALID), 0)
+        counted = dict.fromkeys((ACTIVE, DEGRADED, INVALID, SUSPENDED), 0)
         for entry in self._entries.values():
-            counted[_word(entry.conditions.get(READY))] += 1
+            counted[_word(entry)] += 1
         return counted
 
     # writing
@@ -281,21 +307,24 @@ class StatusBoard:
         counts = self._counts(entry.tracker.uid)
         return PodTrackerStatus(
             observed_generation=entry.tracker.generation,
-            status=_word(entry.conditions.get(READY)),
+            status=_word(entry),
             pod_count=counts.pods,
             delivered=counts.delivered,
             pending=counts.pending,
             dropped=counts.dropped,
+            suppressed=counts.suppressed,
+            last_test=entry.last_test,
             last_delivered=entry.last_delivered,
             last_error=entry.last_error,
             conditions=tuple(entry.conditions[kind] for kind in _ORDER if kind in entry.conditions),
         )
 
 
-def _word(ready: Condition | None) -> str:
-    if ready is None or ready.status != "False":
-        return ACTIVE
-    return INVALID if ready.reason == "InvalidSpec" else DEGRADED
+def _word(entry: _Entry) -> str:
+    ready = entry.conditions.get(READY)
+    if ready is not None and ready.status == "False":
+        return INVALID if ready.reason == "InvalidSpec" else DEGRADED
+    return SUSPENDED if entry.quiet else ACTIVE
 
 
 def _worth_an_event(old: Condition | None, new: Condition) -> bool:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 
 from podtracker.errors import CredentialsError, DeliveryError, Failure
 from podtracker.ledger import Notification
-from podtracker.status import CREDENTIALS_SECURE, READY, REPORTER_READY, StatusBoard
+from podtracker.status import (
+    CREDENTIALS_SECURE,
+    MESSAGE_VALID,
+    READY,
+    REPORTER_READY,
+    REPORTER_VERIFIED,
+    StatusBoard,
+)
 
 _ADVICE = {
     "InvalidAuth": "put a working bot token into the Secret (or the tracker); it is read again by itself",
@@ -49,8 +56,27 @@ class Verdicts:
         """Nothing is known of this receiver yet."""
         self._reporter(uid, None, "Checking", "the token has not been checked yet")
 
-    def verified(self, uid: str, error: DeliveryError | None, *, edited: bool = False) -> None:
-        """The receiver was asked whether it takes the token; `edited`: what was known before is of another spec."""
+    def message(self, uid: str, problem: str | None, *, given: bool) -> None:
+        """Whether the tracker's own text can be used."""
+        if not given:
+            self._board.no_condition(uid, MESSAGE_VALID)
+        elif problem is None:
+            self._board.condition(uid, MESSAGE_VALID, True, "Valid", "single messages have the tracker's own text")
+        else:
+            advice = "; the default text is used meanwhile. podtracker explain lists what may be used"
+            self._board.condition(uid, MESSAGE_VALID, False, "InvalidTemplate", f"spec.message, {problem}{advice}")
+
+    def verified(
+        self, uid: str, error: DeliveryError | None, *, accepted: tuple[str, str], edited: bool = False
+    ) -> None:
+        """The receiver was asked whether it takes the credential.
+
+        Args:
+            uid: the tracker's.
+            error: why it does not.
+            accepted: reason and message where it does.
+            edited: what was known before is of another spec.
+        """
         if error is not None:
             self._reporter(uid, False, error.reason, _advised(error))
             self._board.failed(uid, f"{error.reason}: {error.message}")
@@ -59,7 +85,7 @@ class Verdicts:
         if known is not None and known.status == "True" and not edited:
             self._reporter(uid, True, known.reason, known.message)
         else:
-            self._reporter(uid, True, "TokenAccepted", "the receiver accepts the token")
+            self._reporter(uid, True, *accepted)
 
     # from delivering
 
@@ -79,6 +105,16 @@ class Verdicts:
             self._reporter(uid, False, error.reason, _advised(error))
             if error.failure is Failure.REFUSED:
                 self._recheck(uid)
+
+    def tested(self, tracker: str, nonce: str, error: DeliveryError | None) -> None:
+        """A test message was accepted, or why it was not."""
+        if error is None:
+            self._board.condition(
+                tracker, REPORTER_VERIFIED, True, "TestDelivered", "the receiver took the test message"
+            )
+        else:
+            self._board.condition(tracker, REPORTER_VERIFIED, False, error.reason, _advised(error))
+        self._board.tested(tracker, nonce)
 
     def _reporter(self, uid: str, status: bool | None, reason: str, message: str) -> None:
         self._board.condition(uid, REPORTER_READY, status, reason, message)

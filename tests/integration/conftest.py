@@ -128,7 +128,7 @@ async def scene(
     evidence: Evidence,
 ) -> Scene:
     """All of that together, with the token in the Secret that trackers use by default."""
-    await kube.create(make_secret(REPORTER_SECRET, token=token), namespace)
+    await kube.apply(make_secret(REPORTER_SECRET, token=token), namespace)
     return Scene(
         cluster=cluster,
         kube=kube,

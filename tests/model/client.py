@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar
 
 from model.cluster import Change, Cluster, Pod, gone, line_of, not_found, pod_json
@@ -44,7 +45,8 @@ class Life(Protocol):
 class Client:
     """What the operator is given for its `KubeClient`."""
 
-    configuration = bearer_token = None
+    configuration = SimpleNamespace(host="")
+    bearer_token = None
 
     def __init__(self, cluster: Cluster, life: Life, judge: Judge, fates: Fates, *, page_size: int) -> None:
         self._cluster = cluster
@@ -105,9 +107,16 @@ class Client:
     # pods
 
     async def list_pods(
-        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+        self,
+        namespace: str | None,
+        *,
+        limit: int,
+        continue_token: str,
+        field_selector: str = "",
+        label_selector: str = "",
     ) -> bytes:
         assert limit > 0
+        assert not label_selector
         self._judge.begins(self._life.memory)
         name = field_selector.partition("=")[2]
         body, shown = await self._ask("list", lambda: self._page(namespace, name, continue_token))

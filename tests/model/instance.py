@@ -18,7 +18,7 @@ from model.cluster import Cluster, wall
 from model.fates import Fate, Fates
 from model.judge import Judge, Memory
 from model.slack import Reporter, Slack
-from podtracker import app, checkpoint, handlers, settings
+from podtracker import app, checkpoint, handlers, parts, settings
 from podtracker.errors import KubeError, PodTrackerError
 from podtracker.kube import KubeClient
 from podtracker.metrics import Metrics
@@ -113,7 +113,8 @@ class Instance:
     async def _run(self) -> None:
         environment = {**_SETTINGS, "POD_UID": self._identity, "WATCH_NAMESPACE": self.stage.scopes}
         kube = cast("KubeClient", self.client)
-        operator = app.App(settings.load({}, environment), redactor=Redactor(), metrics=Metrics(), kube=kube)
+        made = parts.Parts(settings.load({}, environment), redactor=Redactor(), metrics=Metrics(), kube=kube)
+        operator = app.App(made)
         try:
             await operator.run()
         except PodTrackerError as error:
@@ -263,8 +264,8 @@ def simulation() -> Iterator[list[str]]:
     logger.propagate = False
     try:
         with (
-            patch.object(app, "SlackReporter", lambda *_, **__: _running().reporter),
-            patch.object(app, "time", SimpleNamespace(monotonic=clock, time=wall)),
+            patch.object(parts, "SlackReporter", lambda *_, **__: _running().reporter),
+            patch.object(parts, "time", SimpleNamespace(monotonic=clock, time=wall)),
             patch.object(handlers, "registry_for", lambda reconciler, *_: reconciler),
             patch.object(handlers, "run", _watch_trackers),
             patch.object(checkpoint, "FOLD_AT", _FOLD_AT),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from model.cluster import Change, Cluster, Pod, Tracker
-from podtracker.api import spec_written
-from podtracker.ledger import Event, notification_id
+from podtracker.api import Event, spec_written
+from podtracker.ledger import notification_id
 
 
 class Pair(NamedTuple):

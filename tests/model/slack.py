@@ -12,7 +12,7 @@ from model.client import Life
 from model.cluster import wall
 from model.fates import Fates
 from model.judge import Judge
-from podtracker.delivery import Destination, Message
+from podtracker.delivery import Destination, Message, Traits
 from podtracker.errors import DeliveryError, Failure
 from podtracker.reporters.slack import CLOCK_MARGIN
 
@@ -57,6 +57,11 @@ class Reporter:
         self._life = life
         self._judge = judge
         self._fates = fates
+
+    traits = Traits(paced=True, digests=True, accepted=("TokenAccepted", "the receiver accepts the token"))
+
+    def escape(self, text: str) -> str:
+        return text
 
     async def close(self) -> None:
         pass

@@ -21,19 +21,27 @@ MANAGER: Final = "tests"
 
 _CRD_GROUP: Final = "apis/apiextensions.k8s.io/v1"
 _RBAC_GROUP: Final = "apis/rbac.authorization.k8s.io/v1"
+_APPS_GROUP: Final = "apis/apps/v1"
+_BATCH_GROUP: Final = "apis/batch/v1"
 _PATHS: Final = {
     "ClusterRole": (_RBAC_GROUP, "clusterroles"),
     "ClusterRoleBinding": (_RBAC_GROUP, "clusterrolebindings"),
     "ConfigMap": ("api/v1", "configmaps"),
+    "CronJob": (_BATCH_GROUP, "cronjobs"),
     "CustomResourceDefinition": (_CRD_GROUP, "customresourcedefinitions"),
+    "DaemonSet": (_APPS_GROUP, "daemonsets"),
+    "Deployment": (_APPS_GROUP, "deployments"),
     "Event": ("api/v1", "events"),
+    "Job": (_BATCH_GROUP, "jobs"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "Namespace": ("api/v1", "namespaces"),
     "Pod": ("api/v1", "pods"),
     "PodTracker": ("apis/pod-tracker.lost.backend/v1", "podtrackers"),
+    "ReplicaSet": (_APPS_GROUP, "replicasets"),
     "RoleBinding": (_RBAC_GROUP, "rolebindings"),
     "Secret": ("api/v1", "secrets"),
     "ServiceAccount": ("api/v1", "serviceaccounts"),
+    "StatefulSet": (_APPS_GROUP, "statefulsets"),
 }
 
 
@@ -107,10 +115,10 @@ class Kube:
         query = {"fieldManager": MANAGER}
         return await self._call("PATCH", path, body, query=query, content_type="application/merge-patch+json")
 
-    async def delete(self, kind: str, name: str, namespace: str | None = None) -> None:
-        """Delete an object at once; one that is gone already is fine."""
+    async def delete(self, kind: str, name: str, namespace: str | None = None, *, grace: int = 0) -> None:
+        """Delete an object, at once or after so many seconds; one that is gone already is fine."""
         try:
-            await self._call("DELETE", _path(kind, namespace, name), {"gracePeriodSeconds": 0})
+            await self._call("DELETE", _path(kind, namespace, name), {"gracePeriodSeconds": grace})
         except ApiError as failure:
             if failure.status != 404:
                 raise

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 Json: TypeAlias = dict[str, Any]
 
 API_VERSION: Final = "pod-tracker.lost.backend/v1"
+TEST_ANNOTATION: Final = "pod-tracker.lost.backend/test"
 CHANNEL: Final = "C0821GM4602"
 OTHER_CHANNEL: Final = "C0OTHER0001"
 REPORTER_SECRET: Final = "pod-tracker-reporter"
@@ -23,33 +24,80 @@ def make_tracker(
     name: str = "pod-tracker",
     *,
     pod: str = "nginx",
+    kind: str = "slack",
     channel: str = CHANNEL,
     key: str | None = None,
     secret: str = REPORTER_SECRET,
     secret_key: str | None = None,
+    test: str | None = None,
+    **spec: Any,
 ) -> Json:
-    """Return a tracker of the pod named `pod`; with the inline `key` where one is given, else with the Secret."""
-    reporter: Json = {"kind": "slack", "channel": channel}
+    """Return a tracker.
+
+    Args:
+        name: its own.
+        pod: the name of the pod it means, unless `spec` has a selector or a workloadRef.
+        kind: of the receiver.
+        channel: of Slack; left out for the other kinds.
+        key: an inline token; else the token comes from a Secret.
+        secret: that Secret's name.
+        secret_key: the key in it.
+        test: the nonce of a test message to ask for.
+        spec: further fields, as they are named in the manifest.
+    """
+    reporter: Json = {"kind": kind} | ({"channel": channel} if kind == "slack" else {})
     if key is not None:
         reporter["key"] = key
     else:
         reporter["keySecretRef"] = {"name": secret} | ({"key": secret_key} if secret_key else {})
+    by_name = {} if {"selector", "workloadRef"} & spec.keys() else {"name": pod}
     return {
         "apiVersion": API_VERSION,
         "kind": "PodTracker",
-        "metadata": {"name": name},
-        "spec": {"name": pod, "reporter": reporter},
+        "metadata": {"name": name} | ({"annotations": {TEST_ANNOTATION: test}} if test else {}),
+        "spec": {**by_name, "reporter": reporter, **spec},
     }
 
 
-def make_pod(name: str = "nginx", *, labels: dict[str, str] | None = None) -> Json:
-    """Return a pod as `kubectl run` makes it; it stays Pending, and nobody but the test changes it."""
+def make_pod(
+    name: str = "nginx", *, labels: dict[str, str] | None = None, owner: Json | None = None, node: str | None = None
+) -> Json:
+    """Return a pod as `kubectl run` makes it; it stays Pending, and nobody but the test changes it.
+
+    Args:
+        name: its own, and its container's.
+        labels: beside `run`.
+        owner: the workload that it says has made it.
+        node: that it is bound to.
+    """
+    metadata: Json = {"name": name, "labels": {"run": name} | (labels or {})}
+    if owner is not None:
+        reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": True}
+        metadata["ownerReferences"] = [reference | {field: owner["metadata"][field] for field in ("name", "uid")}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": {"run": name} | (labels or {})},
-        "spec": {"containers": [{"name": name, "image": "nginx"}], "terminationGracePeriodSeconds": 0},
+        "metadata": metadata,
+        "spec": _pod_spec(name) | ({"nodeName": node} if node else {}),
     }
+
+
+def _pod_spec(container: str) -> Json:
+    return {"containers": [{"name": container, "image": "nginx"}], "terminationGracePeriodSeconds": 0}
+
+
+def make_workload(kind: str, name: str) -> Json:
+    """Return a workload of one pod, or of one Job each new year's night; its pods have the label `app: name`."""
+    template: Json = {"metadata": {"labels": {"app": name}}, "spec": _pod_spec(name)}
+    spec: Json = {"template": template}
+    if kind in {"Job", "CronJob"}:
+        template["spec"]["restartPolicy"] = "Never"
+    else:
+        spec["selector"] = {"matchLabels": {"app": name}}
+    if kind == "CronJob":
+        spec = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": spec}}
+    version = "batch/v1" if kind in {"Job", "CronJob"} else "apps/v1"
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def make_secret(name: str = REPORTER_SECRET, **values: str) -> Json:

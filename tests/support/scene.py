@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,16 @@ from devcluster.local import LocalCluster
 from fakeslack.server import FakeSlack, Request
 from fakeslack.workspace import Message
 from support.kube import Kube
-from support.manifests import CHANNEL, REPORTER_SECRET, Json, make_pod, make_secret, make_tracker
+from support.kubelet import Kubelet
+from support.manifests import (
+    CHANNEL,
+    REPORTER_SECRET,
+    TEST_ANNOTATION,
+    Json,
+    make_pod,
+    make_secret,
+    make_tracker,
+)
 from support.operators import Operators
 from support.process import Operator
 from support.waiting import PATIENCE, eventually
@@ -23,6 +33,7 @@ NewNamespace = Callable[[], Awaitable[str]]
 """Makes a namespace and returns its name."""
 
 _FENCE = "fence-"
+_NAMES_FENCE = re.compile(rf"\b{_FENCE}\d")
 
 
 @dataclass
@@ -43,6 +54,17 @@ class Scene:
         """Start an operator for this scene's namespace and Slack, with these settings over the fast ones."""
         return await self.operators.start(**{"WATCH_NAMESPACE": self.namespace, "SLACK_API_URL": self.slack.url, **env})
 
+    @property
+    def kubelet(self) -> Kubelet:
+        """Plays the nodes of this namespace's pods."""
+        return Kubelet(self.kube, self.namespace)
+
+    def open_channel(self, name: str) -> str:
+        """Make a channel with the bot in it."""
+        self.slack.channels.add(name)
+        self.slack.channel_members.add(name)
+        return name
+
     # acts
 
     async def track(self, name: str = "pod-tracker", **tracker: Any) -> Json:
@@ -57,9 +79,18 @@ class Scene:
         """Create a pod."""
         return await self.kube.create(make_pod(name, labels=labels), self.namespace)
 
-    async def remove(self, pod: str = "nginx") -> None:
-        """Delete a pod at once."""
-        await self.kube.delete("Pod", pod, self.namespace)
+    async def relabel(self, pod: str, **labels: str) -> None:
+        """Change labels of a pod."""
+        await self.kube.patch("Pod", pod, self.namespace, {"metadata": {"labels": labels}})
+
+    async def ask_test(self, nonce: str, tracker: str = "pod-tracker") -> None:
+        """Ask for a test message."""
+        body: Json = {"metadata": {"annotations": {TEST_ANNOTATION: nonce}}}
+        await self.kube.patch("PodTracker", tracker, self.namespace, body)
+
+    async def remove(self, pod: str = "nginx", *, grace: int = 0) -> None:
+        """Delete a pod: at once, or, where it is bound to a node, when its kubelet has stopped it."""
+        await self.kube.delete("Pod", pod, self.namespace, grace=grace)
 
     async def put_secret(self, name: str = REPORTER_SECRET, **values: str) -> None:
         """Make a Secret hold these keys and values."""
@@ -70,6 +101,18 @@ class Scene:
         return await asyncio.to_thread(self.cluster.kubectl, *args, input=stdin)
 
     # facts
+
+    async def pods(self, app: str, count: int = 1) -> list[str]:
+        """Wait until so many pods have this value of the label `app`, as those of a workload; return their names."""
+
+        async def found() -> tuple[list[str]]:
+            pods = await self.kube.list("Pod", self.namespace)
+            names = [pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"].get("app") == app]
+            assert len(names) == count, names
+            return (names,)
+
+        [names] = await eventually(found, what=f"{count} pods of {app}")
+        return names
 
     async def tracker(self, name: str = "pod-tracker") -> Json:
         """Return a tracker as it is."""
@@ -159,7 +202,7 @@ class Scene:
         return [
             message
             for message in self.slack.messages
-            if channel in {None, message.channel} and f"Pod {_FENCE}" not in message.text
+            if channel in {None, message.channel} and not _NAMES_FENCE.search(message.text)
         ]
 
     def texts(self, channel: str | None = None) -> list[str]:
@@ -177,7 +220,7 @@ class Scene:
             for request in self.slack.requests
             if request.method == "chat.postMessage"
             and channel in {None, request.body.get("channel")}
-            and f"Pod {_FENCE}" not in str(request.body.get("text"))
+            and not _NAMES_FENCE.search(str(request.body.get("text")))
         ]
 
     async def delivered(self, *texts: str, channel: str | None = None) -> list[Message]:
@@ -206,6 +249,10 @@ class Scene:
             return True
 
         await eventually(passed, what=f"the message about {name}")
+
+    async def fences(self) -> None:
+        """Fence every channel that there is."""
+        await asyncio.gather(*(self.fence(channel=channel) for channel in sorted(self.slack.channel_members)))
 
 
 def occurrences(message: Message) -> list[str]:

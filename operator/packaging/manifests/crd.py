@@ -26,6 +26,9 @@ _CREDENTIAL: Final = "x-credential"
 _IGNORED: Final = frozenset({"title", "default", _CREDENTIAL})
 """`title` repeats the Python class. A default in a CRD can never be changed again, so the operator has them in code."""
 
+_DEFAULT: Final = "x-default"
+"""Asks for one all the same, where the design has frozen it."""
+
 _KEYWORDS: Final = (
     "description",
     "type",
@@ -41,6 +44,9 @@ _KEYWORDS: Final = (
     "items",
     "required",
     "properties",
+    "additionalProperties",
+    "maxProperties",
+    "default",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-map-type",
@@ -91,7 +97,13 @@ class _Converter:
             source = {"type": _enum_type(source["enum"], path), **source}
         if source.get("type") == "integer":
             source = {"format": "int64", **source}
-        if source.get("type") == "object":
+        source = {key: value for key, value in source.items() if key != "default"}
+        if _DEFAULT in source:
+            source = {**_without(source, _DEFAULT), "default": source[_DEFAULT]}
+        if source.get("type") == "object" and "additionalProperties" in source:
+            inner = self.convert(source["additionalProperties"], path + _ITEM, inside)
+            source = {**source, "additionalProperties": inner}
+        elif source.get("type") == "object":
             source = self._object(source, path, inside)
         if source.get("type") == "array":
             items = source.get("items")
@@ -157,6 +169,8 @@ def _check(field: Schema, path: str) -> None:
         raise SchemaError(f"{where}: bound the string, with Meta(max_length=...)")
     if field["type"] == "array" and "maxItems" not in field:
         raise SchemaError(f"{where}: bound the list, with Meta(max_length=...)")
+    if "additionalProperties" in field and "maxProperties" not in field:
+        raise SchemaError(f"{where}: bound the map, with Meta(max_length=...)")
     if field.get(_CREDENTIAL) and (judging := sorted(_JUDGING & field.keys())):
         raise SchemaError(
             f"{where}: {', '.join(judging)} on a credential would make the API server print it back;"

@@ -58,9 +58,24 @@ OUTPUTS: Final = (
     _rbac("kustomization"),
     Output("default/namespace.yaml.j2", "config/default/namespace.yaml"),
     Output("default/kustomization.yaml.j2", "config/default/kustomization.yaml"),
-    Output("samples/tracker.yaml.j2", "config/samples/tracker.yaml"),
-    Output("samples/tracker_secret.yaml.j2", "config/samples/tracker_secret.yaml"),
-    Output("samples/kustomization.yaml.j2", "config/samples/kustomization.yaml"),
+    *(
+        Output(f"samples/{name}.yaml.j2", f"config/samples/{name}.yaml")
+        for name in (
+            "tracker",
+            "tracker_secret",
+            "tracker_rollouts",
+            "tracker_trouble",
+            "tracker_batch",
+            "tracker_digest",
+            "tracker_webhook",
+            "tracker_apprise",
+            "kustomization",
+        )
+    ),
+    *(
+        Output(f"policies/{name}.yaml.j2", f"config/policies/{name}.yaml")
+        for name in ("no_inline_keys", "no_inline_keys_binding", "kustomization")
+    ),
 )
 
 

@@ -8,6 +8,7 @@ answers 200 to failures; what counts is `ok` and `error` in the body (docs.slack
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
+from yarl import URL
 
-from podtracker.delivery import Destination, Message
+from podtracker.delivery import Destination, Message, Traits
+from podtracker.egress import Proxies
 from podtracker.errors import DeliveryError, Failure
-from podtracker.redact import Token
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +71,69 @@ _LONGEST_WAIT = 3600.0
 """Seconds that a Retry-After is believed; a longer one is looked at again by then."""
 _DEFAULT_RETRY_AFTER = 30.0
 """Seconds, where Slack throttles and does not say for how long; its own headers say 30 as a rule."""
+_REDIRECTS = range(300, 400)
+LONGEST_ANSWER: Final = 4 * 1024 * 1024
+"""Bytes; a page of a channel's history with long messages stays far below."""
+
+
+class _Bounded(aiohttp.ClientResponse):
+    """An answer that is not read without end."""
+
+    async def read(self) -> bytes:
+        """Read it all, unless it is far too long.
+
+        Raises:
+            aiohttp.ClientPayloadError: it is.
+        """
+        if self._body is None:
+            content = bytearray()
+            async for piece in self.content.iter_any():
+                content += piece
+                if len(content) > LONGEST_ANSWER:
+                    self.close()
+                    raise aiohttp.ClientPayloadError("the answer is too long")
+            self._body = bytes(content)
+        return self._body
+
+
+async def _no_redirects(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Follow none: Slack sends none, and whoever else does could send the operator anywhere."""
+    answer = await handler(request)
+    if answer.status in _REDIRECTS:
+        answer.close()
+        raise aiohttp.TooManyRedirects(answer.request_info, ())
+    return answer
 
 
 class SlackReporter:
     """Delivers to one Slack, or to a gateway that speaks like it."""
 
-    def __init__(self, base_url: str, *, timeout: float) -> None:
-        """Args: base_url: ends in `/api/`; timeout: seconds for one request, connecting included."""
+    traits = Traits(paced=True, digests=True, accepted=("TokenAccepted", "the receiver accepts the token"))
+
+    def __init__(self, base_url: str, *, timeout: float, proxies: Proxies | None = None) -> None:
+        """Args.
+
+        base_url: ends in `/api/`. It is the operator's own configuration, so nothing guards where it leads.
+        timeout: seconds for one request, connecting included.
+        proxies: where absent, the environment's.
+
+        Raises:
+            ValueError: the environment names a proxy that cannot be used.
+        """
         self._base_url = base_url
+        url = URL(base_url)
+        self._proxy = (Proxies.from_environment(os.environ) if proxies is None else proxies).of(
+            url.scheme, url.raw_host or "", url.port or 0
+        )
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
+
+    def escape(self, text: str) -> str:
+        """Replace Slack's three control characters, so that no name can become a link or a mention.
+
+        Source: docs.slack.dev, "Formatting message text", "Escaping text".
+        """
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -92,10 +147,10 @@ class SlackReporter:
             DeliveryError: Slack has not accepted it, or its answer was lost.
         """
         await self._call(
-            destination.token,
+            destination,
             lambda client: client.chat_postMessage(
                 channel=destination.channel,
-                text=escape(message.text),
+                text=message.text,
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"ids": list(message.ids)}},
                 unfurl_links=False,
                 unfurl_media=False,
@@ -108,7 +163,7 @@ class SlackReporter:
         Raises:
             DeliveryError: Slack does not take the token, or could not be asked.
         """
-        await self._call(destination.token, lambda client: client.auth_test())
+        await self._call(destination, lambda client: client.auth_test())
 
     async def arrived(self, destination: Destination, *, since: float) -> frozenset[str] | None:
         """Read the channel back, which needs `channels:history` (or the like for private channels).
@@ -137,7 +192,7 @@ class SlackReporter:
 
     async def _history(self, destination: Destination, oldest: float, cursor: str) -> Mapping[str, Any]:
         return await self._call(
-            destination.token,
+            destination,
             lambda client: client.conversations_history(
                 channel=destination.channel,
                 oldest=f"{max(0.0, oldest):.6f}",
@@ -148,44 +203,51 @@ class SlackReporter:
         )
 
     async def _call(
-        self, token: Token, request: Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]
+        self, destination: Destination, request: Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]
     ) -> Mapping[str, Any]:
-        value = token.reveal()
+        token = destination.credential.token
+        value = token.reveal() if token is not None else ""
         if not value or not value.isprintable():
-            problem = "the token is empty, or has characters that no HTTP header can carry"
-            raise DeliveryError(Failure.REFUSED, "InvalidAuth", problem)
+            unusable = "the token is empty, or has characters that no HTTP header can carry"
+            raise DeliveryError(Failure.REFUSED, "InvalidAuth", unusable)
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = aiohttp.ClientSession(
+                timeout=self._timeout, response_class=_Bounded, middlewares=[_no_redirects]
+            )
+        # A proxy that is given keeps the SDK from looking for one itself: it knows no NO_PROXY, and logs what it finds.
         client = AsyncWebClient(
-            token=value, base_url=self._base_url, session=self._session, retry_handlers=[], logger=logger
+            token=value, base_url=self._base_url, session=self._session, proxy="-", retry_handlers=[], logger=logger
         )
+        client.proxy = self._proxy
         try:
             data = (await request(client)).data
-        except SlackApiError as error:
-            raise _translated(error.response) from None
-        except aiohttp.ClientConnectorError as error:
-            raise DeliveryError(Failure.RETRY, "Unreachable", f"cannot reach Slack: {type(error).__name__}") from None
-        except TimeoutError:
-            raise _lost("Slack did not answer in time") from None
-        except (aiohttp.ClientError, OSError, SlackClientError) as error:
-            raise _lost(f"the connection to Slack broke: {type(error).__name__}") from None
+        except (SlackApiError, aiohttp.ClientError, OSError, SlackClientError) as error:
+            problem = _translated(error)
         except (AttributeError, UnicodeDecodeError, RecursionError):
             # slack_sdk takes whatever comes for a JSON object of moderate depth.
-            raise _lost(_NOT_SLACKS) from None
-        if not isinstance(data, dict):
-            raise _lost(_NOT_SLACKS)
-        return data
+            problem = _lost(_NOT_SLACKS)
+        else:
+            if isinstance(data, dict):
+                return data
+            problem = _lost(_NOT_SLACKS)
+        # Outside of the handlers: errors of aiohttp and of the SDK hold the request's headers, with the token.
+        raise problem
 
 
-def escape(text: str) -> str:
-    """Slack's three control characters, so that no name can become a link or a mention.
+def _translated(error: Exception) -> DeliveryError:
+    """What an error of the libraries means."""
+    match error:
+        case SlackApiError():
+            return _verdict(error.response)
+        case aiohttp.ClientConnectorError():
+            return DeliveryError(Failure.RETRY, "Unreachable", f"cannot reach Slack: {type(error).__name__}")
+        case TimeoutError():
+            return _lost("Slack did not answer in time")
+        case _:
+            return _lost(f"the connection to Slack broke: {type(error).__name__}")
 
-    Source: docs.slack.dev, "Formatting message text", "Escaping text".
-    """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
-
-def _translated(response: Any) -> DeliveryError:
+def _verdict(response: Any) -> DeliveryError:
     """What an answer of Slack's means; its text is Slack's own code word, never a body."""
     status: int = getattr(response, "status_code", None) or getattr(response, "status", None) or 0
     data = getattr(response, "data", None)

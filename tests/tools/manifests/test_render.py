@@ -277,6 +277,8 @@ def test_the_operators_rights_are_these_and_no_others() -> None:
         (api.GROUP, "podtrackers/status"): ["patch"],
         ("", "events"): ["create", "patch"],
         ("", "secrets", "pod-tracker-reporter"): ["get"],
+        ("apps", "replicasets"): ["get"],
+        ("batch", "jobs"): ["get"],
     }
 
 

@@ -15,13 +15,14 @@ from podtracker.engine import Engine
 from podtracker.ledger import Ledger
 from podtracker.matching import TrackerIndex
 from podtracker.metrics import Metrics
-from podtracker.reconcile import Reconciler, Timing
+from podtracker.owners import Owners
+from podtracker.reconcile import Ports, Reconciler, Timing
 from podtracker.redact import Redactor
 from podtracker.status import Counts, StatusBoard
 from podtracker.verdicts import Verdicts
 from podtracker.workqueue import WorkQueue
-from unit.podtracker.builders import NOW, SECRET, pod
-from unit.podtracker.fakes import FakeEvents, FakeGate, FakePods, FakeReporter, FakeSecrets, FakeStatusSink
+from unit.podtracker.builders import NOW, SECRET, compose, pod
+from unit.podtracker.fakes import FakeEvents, FakeGate, FakeOwners, FakePods, FakeReporter, FakeSecrets, FakeStatusSink
 from unit.podtracker.virtual import clock
 
 HERE = ("team", "pod-tracker-reporter")
@@ -35,6 +36,7 @@ class Operator:
         self.pods = FakePods()
         self.secrets = FakeSecrets({HERE: {"token": SECRET.encode()}})
         self.slack = FakeReporter()
+        self.owned = FakeOwners()
         self.sink = FakeStatusSink()
         self.events = FakeEvents()
         self.metrics = Metrics()
@@ -56,6 +58,7 @@ class Operator:
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             reporters={"slack": self.slack},
+            compose=compose,
             commit=self._commit,
             listener=verdicts,
             metrics=self.metrics,
@@ -67,6 +70,8 @@ class Operator:
         account = Account(namespace="pod-tracker-system", name="manager")
         self.reconciler = Reconciler(
             engine=self.engine,
+            ledger=self.ledger,
+            owners=Owners(self.owned, self.index, clock=clock),
             dispatcher=self.dispatcher,
             board=self.board,
             verdicts=verdicts,
@@ -76,12 +81,22 @@ class Operator:
             queue=self.queue,
             metrics=self.metrics,
             timing=Timing(secret_refresh=REFRESH, blocked_retry=BLOCKED),
-            watched=lambda namespace: not watched or namespace in watched,
-            clock=clock,
+            ports=Ports(
+                watched=lambda namespace: not watched or namespace in watched,
+                traits=lambda _: self.slack.traits,
+                message_problem=lambda text: None if "{{" not in text else "line 1: no",
+                clock=clock,
+                wall=self._wall,
+            ),
         )
 
     async def _commit(self) -> None:
         pass
+
+    @staticmethod
+    def _wall() -> float:
+        """Seconds since 1970: the test began at NOW."""
+        return NOW + clock()
 
     def _counts(self, uid: str) -> Counts:
         record = self.ledger.tracker(uid)
@@ -90,11 +105,12 @@ class Operator:
             delivered=record.delivered if record else 0,
             pending=self.ledger.pending(uid),
             dropped=record.dropped if record else 0,
+            suppressed=record.suppressed if record else 0,
         )
 
     def create_pod(self, name: str = "nginx", **fields: Any) -> None:
         """The watch shows a new pod."""
-        self.dispatcher.submit(self.engine.observe(pod(name, **fields)))
+        self.dispatcher.submit(self.engine.observe(pod(name, **fields), now=NOW))
 
     def said(self, uid: str = "t1") -> dict[str, tuple[str, str]]:
         """Condition -> status and reason, as written."""

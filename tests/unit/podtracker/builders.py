@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from podtracker import api
-from podtracker.api import Notice, Tracker, TrackerIdentity
-from podtracker.delivery import Destination
+from podtracker.api import Event, Notice, Tracker, TrackerIdentity
+from podtracker.delivery import Credential, Destination, Message
 from podtracker.errors import DeliveryError, Failure
-from podtracker.ledger import Event, Notification, TrackerRecord, notification_id
+from podtracker.ledger import Notification, PodIdentity, TrackerRecord, notification_id
+from podtracker.lifecycle import Happening, Seen
+from podtracker.messages import text_for
 from podtracker.pods import Pod, decode_pod
 from podtracker.redact import Token
 
@@ -50,9 +52,49 @@ def pod_body(
     }
 
 
-def pod(name: str = "nginx", *, namespace: str = "team", uid: str = "", created: int = NOW, version: int = 1) -> Pod:
+def pod(
+    name: str = "nginx",
+    *,
+    namespace: str = "team",
+    uid: str = "",
+    created: int = NOW,
+    version: int = 1,
+    labels: Mapping[str, str] | None = None,
+    owner: tuple[str, str] | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> Pod:
+    """A pod as the operator decodes it; `owner` is the kind and the name of its controller."""
     body = pod_body(name, namespace=namespace, uid=uid, created=created, version=version)
+    if labels is not None:
+        body["metadata"]["labels"] = dict(labels)
+    if owner is not None:
+        kind, of = owner
+        body["metadata"]["ownerReferences"] = [
+            {"kind": "Node", "name": "n", "uid": "n-uid"},
+            {"apiVersion": "apps/v1", "kind": kind, "name": of, "uid": f"{of}-uid", "controller": True},
+        ]
+    if status is not None:
+        body["status"] = dict(status)
     return decode_pod(json.dumps(body).encode())
+
+
+def ready(at: int = NOW + 5, *, restarts: int = 0) -> dict[str, Any]:
+    """The status of a pod that is well."""
+    app = {"name": "app", "restartCount": restarts, "state": {"running": {"startedAt": stamp(NOW + 1)}}}
+    condition = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(at)}
+    return {"phase": "Running", "containerStatuses": [app], "conditions": [condition]}
+
+
+def looping(restarts: int = 1) -> dict[str, Any]:
+    """The status of a pod in a crash loop."""
+    end = {"exitCode": 1, "reason": "Error", "startedAt": stamp(NOW + 1), "finishedAt": stamp(NOW + 2)}
+    app = {
+        "name": "app",
+        "restartCount": restarts,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": end},
+    }
+    return {"phase": "Running", "containerStatuses": [app]}
 
 
 def page(pods: Iterable[Mapping[str, Any]] = (), *, version: int | str = 100, token: str = "") -> bytes:
@@ -84,12 +126,13 @@ def tracker_body(
     generation: int = 1,
     reporter: Mapping[str, Any] | None = None,
     edited: int | None = None,
+    spec: Mapping[str, Any] | None = None,
     **metadata: Any,
 ) -> dict[str, Any]:
-    """A PodTracker as the API server shows it."""
-    spec: dict[str, Any] = {"reporter": dict(reporter or inline())}
-    if pod_name is not None:
-        spec["name"] = pod_name
+    """A PodTracker as the API server shows it; `spec` are further fields of it."""
+    fields: dict[str, Any] = {"reporter": dict(reporter or inline()), **(spec or {})}
+    if pod_name is not None and not {"selector", "workloadRef"} & fields.keys():
+        fields["name"] = pod_name
     written = {"manager": "kubectl", "operation": "Apply", "time": stamp(created if edited is None else edited)}
     return {
         "apiVersion": api.API_VERSION,
@@ -104,7 +147,7 @@ def tracker_body(
             "managedFields": [written],
             **metadata,
         },
-        "spec": spec,
+        "spec": fields,
     }
 
 
@@ -133,6 +176,22 @@ def identity(uid: str = "t1", *, name: str = "pod-tracker", namespace: str = "te
     )
 
 
+SEEN: Final = Seen(happened=1)
+"""Of a pod of which only is known that it was created."""
+CREATED: Final = Happening(event=Event.CREATED, at=NOW)
+
+
+def who(uid: str, name: str = "nginx", namespace: str = "team") -> PodIdentity:
+    return PodIdentity(uid=uid, namespace=namespace, name=name)
+
+
+def compose(
+    batch: Sequence[Notification], *, dropped: int, escape: Callable[[str], str], tracker: TrackerIdentity
+) -> Message:
+    """The default texts."""
+    return Message(text=escape(text_for(batch, dropped=dropped)), notifications=tuple(batch), tracker=tracker)
+
+
 def record(namespace: str = "team", selector: str = "nginx", match_since: int = NOW) -> TrackerRecord:
     """What the ledger keeps of a tracker."""
     return TrackerRecord(namespace=namespace, selector=selector, match_since=match_since)
@@ -155,7 +214,7 @@ def note(
 
 
 def destination(channel: str = CHANNEL, token: str = SECRET, kind: str = "slack") -> Destination:
-    return Destination(kind=kind, channel=channel, token=Token(token))
+    return Destination(kind=kind, channel=channel, credential=Credential(token=Token(token)))
 
 
 def notice(

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from podtracker.api import Notice, TrackerIdentity
-from podtracker.delivery import Destination, Message
+from podtracker.delivery import Destination, Message, Traits
 from podtracker.errors import DeliveryError, KubeError
 from podtracker.ledger import Notification
-from podtracker.pods import Pod
+from podtracker.pods import Owner, Pod
 from unit.podtracker.builders import page
 from unit.podtracker.virtual import clock
 
@@ -26,7 +26,9 @@ DOWN = KubeError(0, "Unreachable", "connection refused")
 class FakeReporter:
     """A receiver. Outcomes are taken in turn from `plan`; after them everything is accepted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, paced: bool = True, digests: bool = True) -> None:
+        self.traits = Traits(paced=paced, digests=digests, accepted=("TokenAccepted", "the receiver accepts the token"))
+        self.closed = False
         self.plan: deque[Exception | None] = deque()
         self.attempts: list[tuple[float, Destination, Message]] = []
         self.accepted: list[Message] = []
@@ -39,6 +41,12 @@ class FakeReporter:
         self.looked_back: list[tuple[Destination, float]] = []
         self.flying = 0
         self.most_flying = 0
+
+    def escape(self, text: str) -> str:
+        return text
+
+    async def close(self) -> None:
+        self.closed = True
 
     async def deliver(self, destination: Destination, message: Message) -> None:
         self.attempts.append((clock(), destination, message))
@@ -102,12 +110,16 @@ class FakeListener:
     def __init__(self) -> None:
         self.good: list[tuple[tuple[str, ...], tuple[Notification, ...]]] = []
         self.bad: list[tuple[tuple[str, ...], DeliveryError]] = []
+        self.tests: list[tuple[str, str, DeliveryError | None]] = []
 
     def delivered(self, trackers: Sequence[str], settled: Sequence[Notification]) -> None:
         self.good.append((tuple(trackers), tuple(settled)))
 
     def failed(self, trackers: Sequence[str], error: DeliveryError) -> None:
         self.bad.append((tuple(trackers), error))
+
+    def tested(self, tracker: str, nonce: str, error: DeliveryError | None) -> None:
+        self.tests.append((tracker, nonce, error))
 
 
 class FakePods:
@@ -119,7 +131,13 @@ class FakePods:
         self.gate: asyncio.Event | None = None
 
     async def list_pods(
-        self, namespace: str | None, *, limit: int, continue_token: str, field_selector: str = ""
+        self,
+        namespace: str | None,
+        *,
+        limit: int,
+        continue_token: str,
+        field_selector: str = "",
+        label_selector: str = "",
     ) -> bytes:
         self.asked.append(
             {
@@ -127,6 +145,7 @@ class FakePods:
                 "limit": limit,
                 "continue": continue_token,
                 "fields": field_selector,
+                "labels": label_selector,
                 "at": clock(),
             }
         )
@@ -190,10 +209,11 @@ class FakeWatch(FakePods):
 
 
 class FakeSink:
-    """What the reflector tells, as words: `+name`, `-name`, `list`, `list after a gap`, `page name,name`, `end`."""
+    """What the reflector tells: `+name`, `~name`, `-name`, `list`, `list after a gap`, `page name,name`, `end`."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.prepared = 0
         self.gate: asyncio.Event | None = None
         self.waits = 0
 
@@ -206,8 +226,11 @@ class FakeSink:
     def end_list(self) -> None:
         self.told.append("end")
 
-    def changed(self, pod: Pod) -> None:
-        self.told.append(f"+{pod.name}")
+    async def prepare(self, pods: Sequence[Pod]) -> None:
+        self.prepared += len(pods)
+
+    def changed(self, pod: Pod, *, appeared: bool) -> None:
+        self.told.append(f"{'+' if appeared else '~'}{pod.name}")
 
     def deleted(self, pod: Pod) -> None:
         self.told.append(f"-{pod.name}")
@@ -217,6 +240,21 @@ class FakeSink:
         await asyncio.sleep(0)
         if self.gate is not None:
             await self.gate.wait()
+
+
+class FakeOwners:
+    """ReplicaSets and Jobs by name: what controls them, nothing, or the error that reading gives."""
+
+    def __init__(self) -> None:
+        self.owned: dict[str, Owner | KubeError | None] = {}
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def get_owner(self, namespace: str, kind: str, name: str) -> Owner | None:
+        self.asked.append((namespace, kind, name))
+        found = self.owned.get(name, NOT_FOUND)
+        if isinstance(found, KubeError):
+            raise found
+        return found
 
 
 class FakeSecrets:

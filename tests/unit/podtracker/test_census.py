@@ -114,8 +114,8 @@ async def test_at_a_fresh_start_what_exists_is_the_baseline() -> None:
     async with operator() as o:
         census(o, FakeLister([])).take_stock(FRESH, [tracker_body()], ran_before=False)
         under_way = o.engine.begin_relist(None)
-        o.dispatcher.submit(o.engine.relisted(under_way, [pod(uid="p1")]))
-        o.engine.end_relist(under_way)
+        o.dispatcher.submit(o.engine.relisted(under_way, [pod(uid="p1")], now=NOW))
+        o.engine.end_relist(under_way, now=NOW)
         o.create_pod(uid="p2")
         await passing(1.0)
         assert len(o.slack.attempts) == 1
@@ -138,9 +138,9 @@ async def test_a_ledger_that_should_be_there_and_is_not_is_told(problem: str | N
 async def test_what_waited_is_sent_and_nothing_else_again() -> None:
     before = Operator()
     before.reconciler.adopt([tracker_body()], resumed=False)
-    before.engine.observe(pod(uid="told"))
+    before.engine.observe(pod(uid="told"), now=NOW)
     before.ledger.settle(before.ledger.outbox(), delivered=True)
-    before.engine.observe(pod(uid="waits"))
+    before.engine.observe(pod(uid="waits"), now=NOW)
     async with operator() as o:
         o.ledger.load([before.ledger.snapshot()])
         census(o, FakeLister([])).take_stock(RESUMED, [tracker_body()], ran_before=True)
@@ -157,7 +157,7 @@ async def test_what_waited_is_sent_and_nothing_else_again() -> None:
 async def test_what_waited_for_a_tracker_that_is_gone_is_dropped() -> None:
     before = Operator()
     before.reconciler.adopt([tracker_body()], resumed=False)
-    before.engine.observe(pod(uid="waits"))
+    before.engine.observe(pod(uid="waits"), now=NOW)
     async with operator() as o:
         o.ledger.load([before.ledger.snapshot()])
         census(o, FakeLister([])).take_stock(RESUMED, [], ran_before=True)

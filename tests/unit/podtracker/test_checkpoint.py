@@ -13,10 +13,10 @@ import pytest
 from podtracker.checkpoint import FOLD_AT, MAX_SEGMENT, POSITION_EVERY, Checkpoint, Restored
 from podtracker.errors import KubeError
 from podtracker.journal import JOURNAL, SHARDS, DeposedError
-from podtracker.ledger import Delta, Event, Ledger
+from podtracker.ledger import Delta, Ledger
 from podtracker.metrics import Metrics
-from podtracker.records import NewerFormatError
-from unit.podtracker.builders import NOW, record
+from podtracker.records import FORMAT, NewerFormatError
+from unit.podtracker.builders import CREATED, NOW, SEEN, record, who
 from unit.podtracker.fakes_cluster import CONFLICT, NOT_FOUND, FakeMaps, Lost
 from unit.podtracker.virtual import clock, in_virtual_time, passing
 
@@ -62,8 +62,10 @@ class Process:
         """A pod was found."""
         if self.ledger.tracker(tracker) is None:
             self.ledger.put_tracker(tracker, record())
-        self.ledger.put_mask(tracker, f"p{number}", "team", name, 1)
-        self.ledger.found(tracker, Event.CREATED, namespace="team", pod=name, pod_uid=f"p{number}")
+        known = self.ledger.pod(f"p{number}")
+        trackers = dict.fromkeys((*(known.trackers if known is not None else ()), tracker))
+        self.ledger.put_pod(f"p{number}", "team", name, trackers, SEEN)
+        self.ledger.found(tracker, CREATED, pod=who(f"p{number}", name, "team"))
 
 
 @asynccontextmanager
@@ -488,9 +490,11 @@ async def test_a_ledger_of_a_newer_version_is_left_alone(where: str) -> None:
         await p.checkpoint.commit()
     journal = store.maps[JOURNAL]
     if where == "head":
-        journal.data = {key: text.replace('"format":1', '"format":2') for key, text in journal.data.items()}
+        journal.data = {
+            key: text.replace(f'"format":{FORMAT}', f'"format":{FORMAT + 1}') for key, text in journal.data.items()
+        }
     else:
-        journal.binary = {key: b"\x02" + raw[1:] for key, raw in journal.binary.items()}
+        journal.binary = {key: bytes((FORMAT + 1,)) + raw[1:] for key, raw in journal.binary.items()}
     before = (journal.version, dict(journal.binary))
     with pytest.raises(NewerFormatError):
         await Process(store, "older").checkpoint.restore()
@@ -517,12 +521,12 @@ Found = set[tuple[str, str]]
 def holds(ledger: Ledger, found: Found) -> bool:
     """Whether a ledger has all of these, told and waiting; it may have more."""
     waiting = {(one.tracker, one.pod_uid) for one in ledger.outbox()}
-    return found <= waiting and all(ledger.mask(tracker, pod) == 1 for tracker, pod in found)
+    return found <= waiting and all(ledger.knows(tracker, pod) for tracker, pod in found)
 
 
 def whole(ledger: Ledger) -> bool:
     """Whether the pod of everything that waits is known: or it would be found, and told, once more."""
-    return all(ledger.mask(waiting.tracker, waiting.pod_uid) == 1 for waiting in ledger.outbox())
+    return all(ledger.knows(waiting.tracker, waiting.pod_uid) for waiting in ledger.outbox())
 
 
 async def live(p: Process, dice: random.Random, committed: Found) -> Found:

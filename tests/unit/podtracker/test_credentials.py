@@ -32,7 +32,9 @@ class Safe:
 
     async def token(self, reporter: dict[str, Any] | None = None, max_age: float = 30.0, **fields: Any) -> Token:
         meant = tracker(reporter=reporter or by_secret(), **fields)
-        return await self.credentials.token(meant, max_age=max_age)
+        found = await self.credentials.credential(meant, max_age=max_age)
+        assert found.token is not None
+        return found.token
 
 
 # where the token is

@@ -9,22 +9,28 @@ import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from podtracker.delivery import Destination, Policy
-from podtracker.dispatch import Dispatcher
-from podtracker.ledger import Event, Ledger, Notification, TrackerRecord
+from podtracker.delivery import Destination, Message, Policy
+from podtracker.dispatch import AHEAD, Dispatcher
+from podtracker.errors import DeliveryError
+from podtracker.ledger import Ledger, Notification, TrackerRecord
 from podtracker.metrics import Metrics
 from unit.podtracker.builders import (
+    CREATED,
     NOW,
     SECRET,
+    compose,
     destination,
+    identity,
     record,
     refused,
     retry,
     throttled,
     undeliverable,
+    who,
 )
 from unit.podtracker.fakes import FakeGate, FakeListener, FakeReporter
 from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
@@ -38,6 +44,8 @@ class Post:
 
     def __init__(self, policy: Policy) -> None:
         self.reporter = FakeReporter()
+        self.words_fail = 0
+        """How often words cannot be found, because of a bug."""
         self.listener = FakeListener()
         self.ledger = Ledger()
         self.metrics = Metrics()
@@ -46,9 +54,11 @@ class Post:
         self.commits: list[int] = []
         """How many messages had been accepted at each commit."""
         self.commit_gate: asyncio.Event | None = None
+        self.reporters = {"slack": self.reporter}
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
-            reporters={"slack": self.reporter},
+            reporters=self.reporters,
+            compose=self._compose,
             commit=self._commit,
             listener=self.listener,
             metrics=self.metrics,
@@ -63,15 +73,35 @@ class Post:
         if self.commit_gate is not None:
             await self.commit_gate.wait()
 
-    def assign(self, tracker: str = "t1", where: Destination | None = None, namespace: str = "team") -> bool:
-        return self.dispatcher.assign(tracker, namespace, where or destination())
+    def _compose(self, batch: Sequence[Notification], **how: Any) -> Message:
+        if self.words_fail:
+            self.words_fail -= 1
+            raise KeyError("a bug")
+        return compose(batch, **how)
 
-    def submit(self, *names: str, tracker: str = "t1", namespace: str = "team") -> list[Notification]:
+    def use(self, reporter: FakeReporter) -> None:
+        """Have another receiver."""
+        self.reporter = self.reporters["slack"] = reporter
+
+    def test(self, nonce: str) -> Notification:
+        """A test that was asked for."""
+        if self.ledger.tracker("t1") is None:
+            self.ledger.put_tracker("t1", record("team"))
+        asked = self.ledger.ask_test("t1", nonce)
+        assert asked is not None
+        return asked
+
+    def assign(self, tracker: str = "t1", where: Destination | None = None, namespace: str = "team") -> bool:
+        return self.dispatcher.assign(identity(tracker, namespace=namespace), where or destination())
+
+    def submit(
+        self, *names: str, tracker: str = "t1", namespace: str = "team", quiet: bool = False
+    ) -> list[Notification]:
         if self.ledger.tracker(tracker) is None:
             self.ledger.put_tracker(tracker, record(namespace))
         notes = []
         for name in names:
-            one = self.ledger.found(tracker, Event.CREATED, namespace=namespace, pod=name, pod_uid=f"{name}-uid")
+            one = self.ledger.found(tracker, CREATED, pod=who(f"{name}-uid", name, namespace), quiet=quiet)
             assert one is not None
             notes.append(one)
         self.dispatcher.submit(notes)
@@ -142,7 +172,7 @@ async def test_a_tracker_without_a_destination_keeps_what_it_has_until_it_gets_o
 async def test_a_destination_may_be_taken_away_and_given_back() -> None:
     async with post() as p:
         p.assign()
-        p.dispatcher.assign("t1", "team", None)
+        p.dispatcher.assign(identity("t1"), None)
         p.submit("a")
         await passing(10.0)
         assert p.reporter.attempts == []
@@ -213,6 +243,7 @@ async def test_destinations_are_independent() -> None:
         p.dispatcher = Dispatcher(
             ledger=p.ledger,
             reporters={"slack": p.reporter, "slow": slow},
+            compose=compose,
             commit=p._commit,
             listener=p.listener,
             metrics=p.metrics,
@@ -389,8 +420,8 @@ async def test_a_new_or_edited_tracker_does_not_cut_retry_after_short() -> None:
         p.assign()
         p.submit("a")
         await quiet()
-        p.dispatcher.assign("t1", "team", destination(), retry=True)
-        p.dispatcher.assign("t2", "team", destination(), retry=True)
+        p.dispatcher.assign(identity("t1"), destination(), retry=True)
+        p.dispatcher.assign(identity("t2"), destination(), retry=True)
         p.submit("b", tracker="t2")
         await passing(29.0)
         assert len(p.reporter.attempts) == 1
@@ -405,7 +436,7 @@ async def test_a_destination_that_was_left_for_a_moment_still_obeys_retry_after(
         p.assign()
         p.submit("a")
         await quiet()
-        p.dispatcher.assign("t1", "team", None)
+        p.dispatcher.assign(identity("t1"), None)
         await quiet()
         p.assign()
         await passing(29.0)
@@ -419,7 +450,7 @@ async def test_a_destination_that_was_left_for_a_moment_keeps_its_pace() -> None
             p.assign()
             p.submit(f"pod-{round_}")
             await quiet()
-            p.dispatcher.assign("t1", "team", None)
+            p.dispatcher.assign(identity("t1"), None)
             await quiet()
         assert len(p.reporter.attempts) == 1
 
@@ -447,10 +478,10 @@ async def test_a_refusal_is_tried_again_at_once_when_something_changed() -> None
         p.assign()
         p.submit("a")
         await quiet()
-        assert p.dispatcher.assign("t1", "team", destination()) is True
+        assert p.dispatcher.assign(identity("t1"), destination()) is True
         await passing(10.0)
         assert p.reporter.accepted == []
-        assert p.dispatcher.assign("t1", "team", destination(), retry=True) is False
+        assert p.dispatcher.assign(identity("t1"), destination(), retry=True) is False
         await quiet()
         assert p.reporter.texts == ["Pod a was created"]
 
@@ -760,8 +791,8 @@ async def test_a_place_that_was_left_says_nothing_about_the_tracker_any_more() -
         p.assign("t1", destination("C-old"))
         p.submit("a")
         await quiet()
-        p.dispatcher.assign("t1", "team", destination("C-new"))
-        p.dispatcher.assign("t1", "team", None)
+        p.dispatcher.assign(identity("t1"), destination("C-new"))
+        p.dispatcher.assign(identity("t1"), None)
         p.reporter.gate.set()
         await quiet()
         assert [told for told, _ in p.listener.bad if told] == []
@@ -918,3 +949,154 @@ async def test_lanes_end_with_their_last_tracker() -> None:
             p.dispatcher.drop(f"t{number}")
         await passing(3600.0)
         assert len(asyncio.all_tasks()) == 1
+
+
+# quiet times and digests
+
+
+@in_virtual_time
+async def test_what_is_held_waits_and_goes_as_one_summary() -> None:
+    async with post() as p:
+        p.assign()
+        p.dispatcher.hold(identity("t1"), held=True, gather=0.0)
+        notes = p.submit("a", "b", "c", quiet=True)
+        await passing(60.0)
+        assert p.reporter.attempts == []
+        assert p.dispatcher.idle_for() == 0.0
+        assert await p.dispatcher.drain(20.0) == 3
+        p.dispatcher.hold(identity("t1"), held=False, gather=0.0)
+        after = p.submit("d")
+        await quiet()
+        assert p.reporter.tried == [ids(notes), ids(after)]
+        assert "a, b, c" in p.reporter.texts[0]
+
+
+@in_virtual_time
+async def test_a_digest_is_gathered_from_its_first_occurrence_on() -> None:
+    async with post() as p:
+        p.assign()
+        p.dispatcher.hold(identity("t1"), held=False, gather=60.0)
+        p.submit("a")
+        await passing(50.0)
+        p.submit("b")
+        assert p.reporter.attempts == []
+        await passing(10.5)
+        assert p.reporter.texts == ["2 pods were created: a, b"]
+        p.submit("c")
+        await passing(59.0)
+        assert len(p.reporter.texts) == 1
+        await passing(2.0)
+        assert p.reporter.texts[1:] == ["Pod c was created"]
+
+
+@in_virtual_time
+async def test_what_is_gathered_does_not_hold_up_the_others_of_its_lane() -> None:
+    async with post() as p:
+        p.assign("t1")
+        p.assign("t2")
+        p.dispatcher.hold(identity("t1"), held=False, gather=60.0)
+        p.submit("a", tracker="t1")
+        p.submit("b", tracker="t2")
+        await quiet()
+        assert p.reporter.texts == ["Pod b was created"]
+
+
+# receivers without a pace, or without digests
+
+
+@in_virtual_time
+async def test_who_takes_one_at_a_time_gets_one_at_a_time_and_at_once() -> None:
+    async with post(PACED) as p:
+        p.use(FakeReporter(paced=False, digests=False))
+        p.assign()
+        notes = p.submit(*(f"p-{number}" for number in range(50)))
+        await quiet()
+        assert p.reporter.tried == [(one.id,) for one in notes]
+
+
+@in_virtual_time
+async def test_without_a_pace_deliveries_run_ahead_of_the_ledger_for_a_second() -> None:
+    async with post(PACED) as p:
+        p.use(FakeReporter(paced=False, digests=False))
+        p.commit_gate = asyncio.Event()
+        p.assign()
+        p.submit("a", "b", "c")
+        await quiet()
+        assert len(p.reporter.accepted) == 3
+        await passing(AHEAD + 0.1)
+        p.submit("d", "e", "f")
+        await passing(5.0)
+        assert len(p.reporter.accepted) == 4
+        p.commit_gate.set()
+        await quiet()
+        assert len(p.reporter.accepted) == 6
+        assert p.ledger.waiting == 0
+
+
+# tests
+
+
+@in_virtual_time
+async def test_a_test_goes_before_everything_and_even_while_all_is_held() -> None:
+    async with post(PACED) as p:
+        p.assign()
+        p.submit("a", "b")
+        p.dispatcher.hold(identity("t1"), held=True, gather=0.0)
+        test = p.ledger.ask_test("t1", "nonce-1")
+        assert test is not None
+        p.dispatcher.submit([test])
+        await quiet()
+        assert p.reporter.tried == [(test.id,)]
+        assert p.listener.tests == [("t1", "nonce-1", None)]
+        assert p.kept().delivered == 0
+        assert p.ledger.waiting == 2
+
+
+@pytest.mark.parametrize("error", [refused(), retry(), retry(arrived_perhaps=True), undeliverable()])
+@in_virtual_time
+async def test_a_test_that_failed_is_told_and_not_tried_again(error: DeliveryError) -> None:
+    async with post() as p:
+        p.reporter.plan.append(error)
+        p.assign()
+        p.submit()
+        p.dispatcher.submit([p.test("nonce-1")])
+        await passing(3600.0)
+        assert p.listener.tests == [("t1", "nonce-1", error)]
+        assert len(p.reporter.attempts) == 1
+        assert p.ledger.waiting == 0
+
+
+@in_virtual_time
+async def test_a_throttled_test_waits_for_its_time() -> None:
+    async with post() as p:
+        p.reporter.plan.append(throttled(30.0))
+        p.assign()
+        p.dispatcher.submit([p.test("nonce-1")])
+        await passing(29.0)
+        assert p.listener.tests == []
+        await passing(2.0)
+        assert p.listener.tests == [("t1", "nonce-1", None)]
+
+
+@in_virtual_time
+async def test_a_test_without_a_destination_can_be_given_up() -> None:
+    async with post() as p:
+        p.dispatcher.submit([p.test("nonce-1")])
+        p.dispatcher.give_up_test("t1", refused("SecretNotFound"))
+        p.dispatcher.give_up_test("nobody", refused("SecretNotFound"))
+        assert [(nonce, error and error.reason) for _, nonce, error in p.listener.tests] == [
+            ("nonce-1", "SecretNotFound")
+        ]
+        assert p.ledger.waiting == 0
+
+
+@in_virtual_time
+async def test_words_that_cannot_be_found_end_no_lane() -> None:
+    async with post() as p:
+        p.words_fail = 1
+        p.assign()
+        p.submit("a")
+        await quiet()
+        assert [error.reason for _, error in p.listener.bad] == ["InternalError"]
+        await passing(5.0)
+        assert p.reporter.texts == ["Pod a was created"]

@@ -125,11 +125,11 @@ class World:
     def _show(self, kind: str, one: Pod) -> None:
         self.line = kind, one
         if kind == "DELETED":
-            self.engine.remove(one)
+            self._told(self.engine.remove(one, now=NOW))
             self.departed.append(one)
         else:
             self._owe(one, self.trackers.values())
-            self._told(self.engine.observe(one))
+            self._told(self.engine.observe(one, now=NOW))
 
     def relist_steps(self, choice: int) -> None:
         if self.relist is None:
@@ -143,9 +143,9 @@ class World:
         page, listing.snapshot = listing.snapshot[: 1 + choice], listing.snapshot[1 + choice :]
         for one in page:
             self._owe(one, self.trackers.values())
-        self._told(self.engine.relisted(relist, page))
+        self._told(self.engine.relisted(relist, page, now=NOW))
         if not listing.snapshot:
-            self.engine.end_relist(relist)
+            self._told(self.engine.end_relist(relist, now=NOW))
             self.relist, self.shown = None, listing.position
 
     def backfill_begins(self, choice: int) -> None:
@@ -155,7 +155,7 @@ class World:
             elif not self.engine.relisting(meant.namespace):
                 for one in self.departed:
                     self._owe(one, [meant])
-                backfill, found = self.engine.begin_backfill(meant)
+                backfill, found = self.engine.begin_backfill(meant, now=NOW)
                 self.backfills[meant.uid] = (backfill, meant, Listing())
                 del self.missing[meant.uid]
                 self._told(found)
@@ -165,7 +165,7 @@ class World:
             if listing.snapshot is None:
                 listing.snapshot = [one for one in self.alive.values() if one.name == meant.spec.name]
                 continue
-            found = self.engine.backfilled(backfill, listing.snapshot)
+            found = self.engine.backfilled(backfill, listing.snapshot, now=NOW)
             if self.engine.end_backfill(backfill):
                 self.engine.listed(meant.uid)
                 for one in listing.snapshot:

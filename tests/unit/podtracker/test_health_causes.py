@@ -19,7 +19,7 @@ from podtracker.health import Health, Limits
 from podtracker.ledger import Ledger
 from podtracker.metrics import Metrics
 from support.waiting import eventually
-from unit.podtracker.builders import NOW, destination, note, refused, retry, throttled
+from unit.podtracker.builders import NOW, compose, destination, identity, note, refused, retry, throttled
 from unit.podtracker.fakes import FakeGate, FakeListener, FakeReporter
 from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
 
@@ -65,6 +65,7 @@ class Patient:
         self.dispatcher = Dispatcher(
             ledger=Ledger(),
             reporters={"slack": self.slack},
+            compose=compose,
             commit=self._commit,
             listener=FakeListener(),
             metrics=Metrics(),
@@ -83,7 +84,7 @@ class Patient:
 
     def submit(self, *pods: str, tracker: str = "t1", channel: str | None = "C1") -> None:
         """Pods to tell; nowhere yet where the channel is None."""
-        self.dispatcher.assign(tracker, "team", None if channel is None else destination(channel))
+        self.dispatcher.assign(identity(tracker), None if channel is None else destination(channel))
         notes = [note(pod, tracker=tracker) for pod in pods]
         self.submitted += len(notes)
         self.dispatcher.submit(notes)

@@ -9,11 +9,12 @@ from podtracker.delivery import Policy
 from podtracker.dispatch import Dispatcher
 from podtracker.engine import Engine
 from podtracker.intake import HIGH_WATER, Intake
-from podtracker.ledger import Event, Ledger
+from podtracker.ledger import Ledger
 from podtracker.matching import TrackerIndex
 from podtracker.metrics import Metrics
-from unit.podtracker.builders import NOW, destination, pod, record, tracker
-from unit.podtracker.fakes import FakeGate, FakeListener, FakeReporter
+from podtracker.owners import Owners
+from unit.podtracker.builders import CREATED, NOW, compose, destination, identity, pod, record, tracker, who
+from unit.podtracker.fakes import FakeGate, FakeListener, FakeOwners, FakeReporter
 from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
 
 
@@ -24,10 +25,12 @@ class Scene:
         self.reporter = FakeReporter()
         self.ledger = Ledger()
         self.gaps: list[str | None] = []
-        self.engine = Engine(TrackerIndex(), self.ledger, changed=lambda _: None)
+        index = TrackerIndex()
+        self.engine = Engine(index, self.ledger, changed=lambda _: None)
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             reporters={"slack": self.reporter},
+            compose=compose,
             commit=self._commit,
             listener=FakeListener(),
             metrics=Metrics(),
@@ -36,9 +39,17 @@ class Scene:
             clock=clock,
             wall=clock,
         )
-        self.intake = Intake(self.engine, self.dispatcher, self.ledger, namespace, on_gap=self.gaps.append)
+        self.intake = Intake(
+            self.engine,
+            self.dispatcher,
+            self.ledger,
+            namespace,
+            owners=Owners(FakeOwners(), index, clock=clock),
+            on_gap=self.gaps.append,
+            wall=lambda: float(NOW),
+        )
         self.engine.track(tracker("t1"), edited=NOW)
-        self.dispatcher.assign("t1", "team", destination())
+        self.dispatcher.assign(identity("t1"), destination())
 
     async def _commit(self) -> None:
         pass
@@ -47,10 +58,10 @@ class Scene:
 @in_virtual_time
 async def test_what_the_watch_shows_is_delivered() -> None:
     s = Scene()
-    s.intake.changed(pod(uid="p1"))
-    s.intake.changed(pod(uid="p1", version=2))
+    s.intake.changed(pod(uid="p1"), appeared=True)
+    s.intake.changed(pod(uid="p1", version=2), appeared=True)
     s.intake.deleted(pod(uid="p1"))
-    s.intake.changed(pod(uid="p2"))
+    s.intake.changed(pod(uid="p2"), appeared=True)
     await quiet()
     assert s.reporter.texts == ["Pod nginx was created"] * 2
     assert s.ledger.pod_count("t1") == 1
@@ -60,7 +71,7 @@ async def test_what_the_watch_shows_is_delivered() -> None:
 @in_virtual_time
 async def test_what_a_list_shows_is_delivered_and_what_it_lacks_is_gone() -> None:
     s = Scene()
-    s.intake.changed(pod(uid="p1"))
+    s.intake.changed(pod(uid="p1"), appeared=True)
     s.intake.begin_list(gap=False)
     s.intake.listed([pod(uid="p2")])
     s.intake.listed([pod(uid="p3")])
@@ -74,7 +85,7 @@ async def test_what_a_list_shows_is_delivered_and_what_it_lacks_is_gone() -> Non
 @in_virtual_time
 async def test_a_list_of_one_namespace_says_nothing_of_others() -> None:
     s = Scene("other")
-    s.intake.changed(pod(uid="p1"))
+    s.intake.changed(pod(uid="p1"), appeared=True)
     s.intake.begin_list(gap=False)
     s.intake.end_list()
     assert set(s.ledger.pods_in(None)) == {"p1"}
@@ -139,7 +150,8 @@ async def test_no_more_is_taken_while_too_much_waits() -> None:
             return HIGH_WATER - (clock() > 5010.0)
 
     s = Scene()
-    intake = Intake(s.engine, s.dispatcher, Full(), None, on_gap=s.gaps.append)
+    owners = Owners(FakeOwners(), TrackerIndex(), clock=clock)
+    intake = Intake(s.engine, s.dispatcher, Full(), None, owners=owners, on_gap=s.gaps.append, wall=clock)
     waiting = asyncio.create_task(intake.ready())
     await passing(9.0)
     assert not waiting.done()
@@ -151,9 +163,9 @@ async def test_no_more_is_taken_while_too_much_waits() -> None:
 @in_virtual_time
 async def test_what_waits_is_what_counts() -> None:
     s = Scene()
-    s.dispatcher.assign("t1", "team", None)
+    s.dispatcher.assign(identity("t1"), None)
     s.ledger.put_tracker("t1", record())
-    found = s.ledger.found("t1", Event.CREATED, namespace="team", pod="x", pod_uid="x")
+    found = s.ledger.found("t1", CREATED, pod=who("x", "x", "team"))
     assert found is not None
     assert s.ledger.waiting == 1
     await s.intake.ready()

@@ -29,7 +29,7 @@ def turns(lane: Lane, count: int) -> list[str]:
     """Whose turns the next ones are, when each sends one message."""
     taken = []
     for _ in range(count):
-        served = lane.next_queue()
+        served = lane.next_queue(0.0)
         if served is None:
             break
         taken.append(served.tracker)
@@ -43,8 +43,8 @@ def turns(lane: Lane, count: int) -> list[str]:
 def test_a_lane_without_trackers_is_not_used() -> None:
     empty = lane()
     assert not empty.used
-    assert not empty.has_work()
-    assert empty.next_queue() is None
+    assert empty.due_in(0.0) is None
+    assert empty.next_queue(0.0) is None
     assert empty.backlog == 0
 
 
@@ -71,8 +71,8 @@ def test_what_is_in_flight_is_no_work() -> None:
     served = lane()
     only = queue(served)
     only.in_flight = True
-    assert not served.has_work()
-    assert served.next_queue() is None
+    assert served.due_in(0.0) is None
+    assert served.next_queue(0.0) is None
     assert served.backlog == 1
 
 

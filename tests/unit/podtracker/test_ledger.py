@@ -7,17 +7,18 @@ import hashlib
 
 import pytest
 
+from podtracker.api import Event
 from podtracker.ledger import (
     MAX_PENDING,
     MAX_PENDING_IN_NAMESPACE,
     Delta,
-    Event,
     Ledger,
     Notification,
     TrackerRecord,
     notification_id,
 )
-from unit.podtracker.builders import note, record
+from podtracker.lifecycle import Seen
+from unit.podtracker.builders import CREATED, NOW, SEEN, note, record, who
 
 
 @pytest.fixture
@@ -29,11 +30,17 @@ def ledger() -> Ledger:
 
 
 def hold(ledger: Ledger, tracker: str, pod: str, namespace: str = "team") -> None:
-    ledger.put_mask(tracker, pod, namespace, "nginx", Event.CREATED.bit)
+    known = ledger.pod(pod)
+    ledger.put_pod(pod, namespace, "nginx", dict.fromkeys((*(known.trackers if known else ()), tracker)), SEEN)
+
+
+def forget(ledger: Ledger, pod: str) -> set[str]:
+    held = ledger.forget_pod(pod)
+    return set(held.trackers) if held is not None else set()
 
 
 def find(ledger: Ledger, pod: str, tracker: str = "t1", namespace: str = "team") -> Notification:
-    found = ledger.found(tracker, Event.CREATED, namespace=namespace, pod=pod, pod_uid=f"{pod}-uid")
+    found = ledger.found(tracker, CREATED, pod=who(f"{pod}-uid", pod, namespace))
     assert found is not None
     return found
 
@@ -57,45 +64,103 @@ def test_ids_differ_by_tracker_and_pod() -> None:
     assert len(ids) == 4
 
 
-def test_event_words_and_bits() -> None:
-    assert Event.CREATED.value == "Created"
-    assert len({event.bit for event in Event}) == len(Event)
+@pytest.mark.parametrize(
+    ("container", "restarts", "hashed"),
+    [("app", 0, b"t1|p1|Restarted|app|0"), ("app", 3, b"t1|p1|Restarted|app|3"), ("", 2, b"t1|p1|Restarted||2")],
+)
+def test_ids_name_the_container_and_its_restart(container: str, restarts: int, hashed: bytes) -> None:
+    expected = hashlib.sha256(hashed).hexdigest()[:32]
+    assert notification_id("t1", "p1", Event.RESTARTED, container, restarts) == expected
 
 
 # pods
 
 
-def test_an_unknown_pod_has_no_mask(ledger: Ledger) -> None:
-    assert ledger.mask("t1", "p1") is None
-    assert ledger.mask("nobody", "p1") is None
+def test_an_unknown_pod_is_known_to_nobody(ledger: Ledger) -> None:
+    assert not ledger.knows("t1", "p1")
+    assert not ledger.knows("nobody", "p1")
     assert ledger.pod_count("t1") == 0
     assert ledger.pod_count("nobody") == 0
 
 
-def test_masks_are_kept_per_tracker(ledger: Ledger) -> None:
+def test_pods_are_known_per_tracker(ledger: Ledger) -> None:
     hold(ledger, "t1", "p1")
-    assert ledger.mask("t1", "p1") == Event.CREATED.bit
-    assert ledger.mask("t2", "p1") is None
+    assert ledger.knows("t1", "p1")
+    assert not ledger.knows("t2", "p1")
     hold(ledger, "t2", "p1")
     hold(ledger, "t1", "p2")
     assert (ledger.pod_count("t1"), ledger.pod_count("t2")) == (2, 1)
 
 
-def test_a_mask_put_again_is_replaced_and_the_pod_counted_once(ledger: Ledger) -> None:
+def test_a_pod_put_again_is_replaced_and_counted_once(ledger: Ledger) -> None:
     hold(ledger, "t1", "p1")
-    ledger.put_mask("t1", "p1", "team", "nginx", 0)
-    assert ledger.mask("t1", "p1") == 0
+    assert not ledger.put_pod("p1", "team", "nginx", ("t1",), SEEN)
+    assert ledger.put_pod("p1", "team", "nginx", ("t1",), None)
+    assert ledger.knows("t1", "p1")
     assert ledger.pod_count("t1") == 1
-    assert ledger.forget_pod("p1") == {"t1": 0}
+    assert forget(ledger, "p1") == {"t1"}
 
 
-def test_forgetting_a_pod_gives_all_its_masks(ledger: Ledger) -> None:
+def test_a_pod_that_nobody_knows_is_forgotten(ledger: Ledger) -> None:
+    hold(ledger, "t1", "p1")
+    assert ledger.put_pod("p1", "team", "nginx", (), SEEN)
+    assert not ledger.put_pod("p2", "team", "nginx", (), SEEN)
+    assert ledger.pod("p1") is None
+    assert ledger.pod_count("t1") == 0
+
+
+def test_deadlines_are_found_in_order_and_go_with_their_pod(ledger: Ledger) -> None:
+    for pod, at in (("p1", NOW + 20), ("p2", NOW + 10), ("p3", NOW + 30)):
+        ledger.put_pod(pod, "team", "nginx", ("t1",), Seen(1, {}, {}, {"Unschedulable": at, "Recovered": at + 5}))
+    assert ledger.due_pods(NOW + 9) == []
+    assert ledger.due_pods(NOW + 20) == ["p2", "p1"]
+    ledger.no_deadlines("p2")
+    ledger.forget_pod("p3")
+    assert ledger.due_pods(NOW + 60) == ["p1"]
+    other = Ledger()
+    other.load([ledger.snapshot()])
+    assert other.due_pods(NOW + 60) == ["p1"]
+
+
+# tests
+
+
+def test_a_test_is_asked_for_once_per_nonce_and_counts_as_nothing(ledger: Ledger) -> None:
+    asked = ledger.ask_test("t1", "one")
+    assert asked is not None
+    assert ledger.ask_test("t1", "one") is None
+    assert ledger.awaits_test("t1", "one")
+    ledger.settle([asked], delivered=True)
+    assert not ledger.awaits_test("t1", "one")
+    assert ledger.ask_test("t1", "one") is None
+    assert (kept(ledger).delivered, kept(ledger).dropped) == (0, 0)
+    assert ledger.ask_test("t1", "two") is not None
+    assert ledger.ask_test("nobody", "one") is None
+
+
+# what is found while it is quiet
+
+
+def test_what_is_found_quietly_is_counted_and_waits(ledger: Ledger) -> None:
+    found = ledger.found("t1", CREATED, pod=who("p1"), quiet=True)
+    assert found is not None
+    assert found.quiet
+    assert (kept(ledger).suppressed, ledger.pending("t1")) == (1, 1)
+
+
+def test_what_waits_already_is_not_found_again(ledger: Ledger) -> None:
+    assert ledger.found("t1", CREATED, pod=who("p1")) is not None
+    assert ledger.found("t1", CREATED, pod=who("p1")) is None
+    assert ledger.pending("t1") == 1
+
+
+def test_forgetting_a_pod_gives_who_knew_it(ledger: Ledger) -> None:
     hold(ledger, "t1", "p1")
     hold(ledger, "t2", "p1")
     hold(ledger, "t1", "p2")
-    assert ledger.forget_pod("p1") == {"t1": 1, "t2": 1}
-    assert ledger.forget_pod("p1") == {}
-    assert ledger.mask("t1", "p1") is None
+    assert forget(ledger, "p1") == {"t1", "t2"}
+    assert forget(ledger, "p1") == set()
+    assert not ledger.knows("t1", "p1")
     assert (ledger.pod_count("t1"), ledger.pod_count("t2")) == (1, 0)
 
 
@@ -111,31 +176,30 @@ def test_pods_by_namespace(ledger: Ledger) -> None:
 def test_a_pod_is_known_as_long_as_one_tracker_holds_it(ledger: Ledger) -> None:
     hold(ledger, "t1", "p1")
     hold(ledger, "t2", "p1")
-    ledger.drop_mask("t1", "p1")
-    ledger.drop_mask("t1", "p1")
+    ledger.part("t1", "p1")
+    ledger.part("t1", "p1")
     assert set(ledger.pods_in(None)) == {"p1"}
-    assert ledger.mask("t2", "p1") == 1
-    ledger.drop_masks("t2")
-    ledger.drop_masks("t2")
+    assert ledger.knows("t2", "p1")
+    ledger.part_all("t2")
+    ledger.part_all("t2")
     assert set(ledger.pods_in(None)) == set()
 
 
-def test_dropping_masks_leaves_other_trackers_and_the_record(ledger: Ledger) -> None:
+def test_parting_leaves_other_trackers_and_the_record(ledger: Ledger) -> None:
     for pod in ("p1", "p2"):
         hold(ledger, "t1", pod)
         hold(ledger, "t2", pod)
-    ledger.drop_masks("t1")
+    ledger.part_all("t1")
     assert ledger.pod_count("t1") == 0
     assert ledger.pod_count("t2") == 2
     assert ledger.tracker("t1") is not None
-    assert ledger.forget_pod("p1") == {"t2": 1}
+    assert forget(ledger, "p1") == {"t2"}
 
 
 # the outbox
 
 
 def test_the_outbox_counts_each_occurrence_once(ledger: Ledger) -> None:
-    find(ledger, "a")
     find(ledger, "a")
     find(ledger, "b")
     find(ledger, "a", tracker="t2")
@@ -175,10 +239,10 @@ def test_dropping_a_tracker_drops_all_that_is_held_for_it(ledger: Ledger) -> Non
     ledger.drop_tracker("t1")
     assert ledger.tracker("t1") is None
     assert ledger.trackers() == ("t2",)
-    assert ledger.mask("t1", "p1") is None
+    assert not ledger.knows("t1", "p1")
     assert ledger.waiting == 1
     assert ledger.pending("t1") == 0
-    assert ledger.forget_pod("p1") == {"t2": 1}
+    assert forget(ledger, "p1") == {"t2"}
 
 
 def test_settling_after_the_tracker_went_keeps_the_count_right(ledger: Ledger) -> None:
@@ -194,7 +258,7 @@ def test_settling_after_the_tracker_went_keeps_the_count_right(ledger: Ledger) -
 def test_a_tracker_over_its_quota_loses_what_comes_and_keeps_what_waits(ledger: Ledger) -> None:
     notes = [find(ledger, f"pod-{number}") for number in range(MAX_PENDING)]
     for number in range(3):
-        assert ledger.found("t1", Event.CREATED, namespace="team", pod="late", pod_uid=f"late-{number}") is None
+        assert ledger.found("t1", CREATED, pod=who(f"late-{number}", "late", "team")) is None
     assert (kept(ledger).dropped, kept(ledger).unannounced) == (3, 3)
     assert ledger.pending("t1") == MAX_PENDING
     find(ledger, "other", tracker="t2")
@@ -208,7 +272,7 @@ def test_a_namespace_over_its_quota_leaves_others_alone(ledger: Ledger) -> None:
         ledger.put_tracker(uid, record())
         for number in range(MAX_PENDING):
             find(ledger, f"pod-{number}", tracker=uid)
-    assert ledger.found("t1", Event.CREATED, namespace="team", pod="late", pod_uid="late") is None
+    assert ledger.found("t1", CREATED, pod=who("late", "late", "team")) is None
     find(ledger, "fine", tracker="t2", namespace="other")
     assert ledger.waiting == MAX_PENDING_IN_NAMESPACE + 1
 

@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from podtracker.matching import TrackerIndex
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podtracker.api import LabelSelector
+from podtracker.matching import TrackerIndex, query, selects, signature
 from unit.podtracker.builders import pod, tracker
 
 
@@ -86,3 +94,151 @@ def test_a_pod_event_costs_what_its_matches_cost() -> None:
     assert uids(index, name="pod-7", namespace="other") == []
     assert uids(index, name="nobody") == []
     assert index.looked_at == 2
+
+
+# labels
+
+SELECTORS: list[tuple[dict[str, Any], dict[str, str], bool]] = [
+    ({}, {}, True),
+    ({}, {"a": "1"}, True),
+    ({"matchLabels": {"a": "1"}}, {"a": "1", "b": "2"}, True),
+    ({"matchLabels": {"a": "1"}}, {"a": "2"}, False),
+    ({"matchLabels": {"a": "1", "b": "2"}}, {"a": "1"}, False),
+    ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, {"a": "2"}, True),
+    ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, {"a": "3"}, False),
+    ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, {}, False),
+    ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, {}, True),
+    ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, {"a": "1"}, False),
+    ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {"a": ""}, True),
+    ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {"b": ""}, False),
+    ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, {"b": ""}, True),
+    ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, {"a": "x"}, False),
+    (
+        {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]},
+        {"a": "1"},
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("selector", "labels", "meant"), SELECTORS)
+def test_selectors_mean_what_they_mean_to_kubernetes(
+    selector: dict[str, Any], labels: dict[str, str], meant: bool
+) -> None:
+    index = TrackerIndex()
+    index.put(tracker("t1", spec={"selector": selector}))
+    assert bool(index.matching(pod("x", labels=labels))) is meant
+    assert index.matching(pod("x", labels=labels, namespace="other")) == ()
+    index.drop("t1")
+    assert index.matching(pod("x", labels=labels)) == ()
+    assert index.matching(pod("x")) == ()
+
+
+LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("123"))
+REQUIREMENTS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "key": st.sampled_from("abc"),
+            "operator": st.sampled_from(["In", "NotIn"]),
+            "values": st.lists(st.sampled_from("123"), min_size=1, max_size=3),
+        }
+    ),
+    st.fixed_dictionaries({"key": st.sampled_from("abc"), "operator": st.sampled_from(["Exists", "DoesNotExist"])}),
+)
+ANY_SELECTOR = st.fixed_dictionaries(
+    {"matchLabels": LABELS, "matchExpressions": st.lists(REQUIREMENTS, max_size=3)},
+)
+
+
+@given(st.lists(ANY_SELECTOR, max_size=6), LABELS)
+def test_the_index_finds_what_looking_at_every_tracker_finds(
+    selectors: list[dict[str, Any]], labels: dict[str, str]
+) -> None:
+    index = TrackerIndex()
+    for number, selector in enumerate(selectors):
+        index.put(tracker(f"t{number}", spec={"selector": selector}))
+    meant = {
+        f"t{number}"
+        for number, selector in enumerate(selectors)
+        if selects(msgspec.convert(selector, LabelSelector), labels)
+    }
+    found = [one.uid for one in index.matching(pod("x", labels=labels))]
+    assert set(found) == meant
+    assert len(found) == len(meant)
+
+
+def test_a_thousand_selectors_of_other_labels_cost_nothing() -> None:
+    index = TrackerIndex()
+    for number in range(1000):
+        index.put(tracker(f"t{number}", spec={"selector": {"matchLabels": {"app": f"a{number}"}}}))
+    assert [one.uid for one in index.matching(pod("x", labels={"app": "a7"}))] == ["t7"]
+    assert index.looked_at == 1
+
+
+# workloads
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "ReplicaSet", "Job"])
+def test_a_pod_belongs_to_its_controller(kind: str) -> None:
+    index = TrackerIndex()
+    index.put(tracker("t1", spec={"workloadRef": {"kind": kind, "name": "web"}}))
+    assert len(index.matching(pod("web-1", owner=(kind, "web")))) == 1
+    assert index.matching(pod("web-1", owner=(kind, "other"))) == ()
+    assert index.matching(pod("web-1", owner=("Other", "web"))) == ()
+    assert index.matching(pod("web-1")) == ()
+    assert index.orphan(pod("web-1", owner=(kind, "web"))) is None
+
+
+@pytest.mark.parametrize(("kind", "between"), [("Deployment", "ReplicaSet"), ("CronJob", "Job")])
+def test_a_pod_belongs_to_what_its_controller_belongs_to(kind: str, between: str) -> None:
+    index = TrackerIndex()
+    mine = pod("web-1", owner=(between, "web-abc"))
+    assert index.orphan(mine) is None
+    index.put(tracker("t1", spec={"workloadRef": {"kind": kind, "name": "web"}}))
+    owner = index.orphan(mine)
+    assert owner is not None
+    assert (owner.kind, owner.name) == (between, "web-abc")
+    assert index.matching(mine) == ()
+    index.parents[owner.uid] = "web"
+    assert index.orphan(mine) is None
+    assert [one.uid for one in index.matching(mine)] == ["t1"]
+    assert index.orphan(pod("x", owner=(between, "y"), namespace="other")) is None
+    index.drop("t1")
+    assert index.orphan(pod("x", owner=(between, "y"))) is None
+
+
+# what stands for a selection
+
+
+def test_signatures_differ_where_the_pods_do() -> None:
+    specs = [
+        {},
+        {"selector": {}},
+        {"selector": {"matchLabels": {"a": "1"}}},
+        {"selector": {"matchLabels": {"a": "2"}}},
+        {"workloadRef": {"kind": "Job", "name": "a"}},
+        {"workloadRef": {"kind": "CronJob", "name": "a"}},
+    ]
+    assert len({signature(tracker("t", spec=spec).spec) for spec in specs}) == len(specs)
+    assert signature(tracker("t").spec) == "nginx"
+    two = [{"selector": {"matchLabels": dict(order)}} for order in ([("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")])]
+    assert len({signature(tracker("t", spec=spec).spec) for spec in two}) == 1
+
+
+def test_lists_are_narrowed_as_far_as_the_api_server_can() -> None:
+    everything = {
+        "matchLabels": {"a": "1"},
+        "matchExpressions": [
+            {"key": "b", "operator": "In", "values": ["1", "2"]},
+            {"key": "c", "operator": "NotIn", "values": ["3"]},
+            {"key": "d", "operator": "Exists"},
+            {"key": "e", "operator": "DoesNotExist"},
+        ],
+    }
+    assert query(tracker("t", spec={"selector": everything}).spec) == {
+        "label_selector": "a=1,b in (1,2),c notin (3),d,!e"
+    }
+    strange = {"matchLabels": {"a b/!": "c d"}}
+    assert query(tracker("t", spec={"selector": strange}).spec) == {}
+    assert query(tracker("t").spec) == {"field_selector": "metadata.name=nginx"}
+    assert query(tracker("t", spec={"workloadRef": {"kind": "Job", "name": "a"}}).spec) == {}

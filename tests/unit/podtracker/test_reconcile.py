@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from podtracker import api
 from podtracker.errors import KubeError
 from podtracker.reconcile import PAGE
 from podtracker.redact import Token
@@ -28,7 +29,7 @@ from unit.podtracker.builders import (
     tracker_body,
 )
 from unit.podtracker.fakes import DOWN, FORBIDDEN, NOT_FOUND
-from unit.podtracker.virtual import in_virtual_time, passing, quiet
+from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
 
 # the plain way
 
@@ -43,7 +44,7 @@ async def test_a_new_tracker_is_connected_checked_and_shown() -> None:
             "ReporterReady": ("True", "TokenAccepted"),
             "CredentialsSecure": ("False", "InlineKey"),
         }
-        assert [where.token for where in o.slack.verified] == [Token(SECRET)]
+        assert [where.credential.token for where in o.slack.verified] == [Token(SECRET)]
         assert o.slack.attempts == []
         o.create_pod()
         await passing(1.0)
@@ -145,7 +146,7 @@ async def test_matching_does_not_wait_for_the_list() -> None:
 async def test_a_pod_that_came_and_went_before_the_tracker_was_seen_is_reported() -> None:
     async with operator() as o:
         o.create_pod(uid="p1")
-        o.engine.remove(pod(uid="p1"))
+        o.engine.remove(pod(uid="p1"), now=NOW)
         o.reconciler.changed(tracker_body())
         await passing(1.0)
         assert o.slack.texts == ["Pod nginx was created"]
@@ -210,7 +211,7 @@ async def test_a_list_of_all_pods_comes_first_and_then_the_trackers_own() -> Non
         await passing(10.0)
         assert o.pods.asked == []
         assert o.said()["Ready"] == ("True", "Active")
-        o.engine.end_relist(under_way)
+        o.engine.end_relist(under_way, now=NOW)
         await passing(10.0)
         assert len(o.pods.asked) == 1
         assert o.slack.texts == ["Pod nginx was created"]
@@ -223,7 +224,7 @@ async def test_a_list_that_a_list_of_all_pods_overtook_is_made_again() -> None:
         o.pods.answers.extend([page([pod_body(uid="p1")]), page([pod_body(uid="p2")])])
         o.reconciler.changed(tracker_body())
         await quiet()
-        o.engine.end_relist(o.engine.begin_relist(None))
+        o.engine.end_relist(o.engine.begin_relist(None), now=NOW)
         o.pods.gate.set()
         await passing(10.0)
         assert len(o.pods.asked) == 2
@@ -495,8 +496,8 @@ async def test_a_changed_secret_is_noticed_by_itself() -> None:
         await passing(REFRESH + 1)
         o.create_pod()
         await passing(1.0)
-        assert [where.token for _, where, _ in o.slack.attempts] == [Token("xoxb-new")]
-        assert [where.token for where in o.slack.verified] == [Token(SECRET), Token("xoxb-new")]
+        assert [where.credential.token for _, where, _ in o.slack.attempts] == [Token("xoxb-new")]
+        assert [where.credential.token for where in o.slack.verified] == [Token(SECRET), Token("xoxb-new")]
 
 
 @in_virtual_time
@@ -635,7 +636,7 @@ async def test_a_token_revoked_later_is_seen_at_the_next_message_and_replaced_fr
         o.secrets.secrets[HERE] = {"token": b"xoxb-new"}
         o.create_pod()
         await passing(5.0)
-        assert [where.token for _, where, _ in o.slack.attempts] == [Token(SECRET), Token("xoxb-new")]
+        assert [where.credential.token for _, where, _ in o.slack.attempts] == [Token(SECRET), Token("xoxb-new")]
         assert o.slack.texts == ["Pod nginx was created"]
         assert o.said()["ReporterReady"] == ("True", "Delivered")
 
@@ -684,3 +685,149 @@ async def test_an_inline_token_that_works_is_not_asked_about_again() -> None:
         await passing(100_000.0)
         assert len(o.slack.verified) == 1
         assert len(o.sink.writes) == 1
+
+
+# tests on the object
+
+
+def asked(nonce: str, **fields: Any) -> dict[str, Any]:
+    return tracker_body(annotations={api.TEST_ANNOTATION: nonce}, **fields)
+
+
+@in_virtual_time
+async def test_the_annotation_sends_one_test_and_the_same_nonce_no_other() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body())
+        await passing(1.0)
+        o.reconciler.changed(asked("one"))
+        await passing(1.0)
+        assert len(o.slack.texts) == 1
+        assert "Test message" in o.slack.texts[0]
+        assert o.said()["ReporterVerified"] == ("True", "TestDelivered")
+        assert o.sink.last()["lastTest"]["nonce"] == "one"
+        o.reconciler.changed(asked("one"))
+        o.reconciler.changed(asked("one", generation=2))
+        await passing(10.0)
+        assert len(o.slack.texts) == 1
+        o.reconciler.changed(asked("two", generation=2))
+        await passing(1.0)
+        assert len(o.slack.texts) == 2
+
+
+@in_virtual_time
+async def test_a_test_that_was_told_is_not_sent_after_a_restart() -> None:
+    async with operator() as o:
+        o.reconciler.changed(asked("one"))
+        await passing(10.0)
+        body = asked("one") | {"status": o.sink.last()}
+        kept = o.ledger.snapshot()
+    async with operator() as restarted:
+        restarted.ledger.load([kept])
+        restarted.reconciler.adopt([body], resumed=True)
+        await passing(10.0)
+        assert restarted.slack.texts == []
+
+
+@in_virtual_time
+async def test_a_test_whose_outcome_was_never_written_is_told_as_such() -> None:
+    async with operator() as o:
+        o.reconciler.changed(asked("one"))
+        await passing(10.0)
+        kept = o.ledger.snapshot()
+    async with operator() as restarted:
+        restarted.ledger.load([kept])
+        restarted.reconciler.adopt([asked("one")], resumed=True)
+        await passing(10.0)
+        assert restarted.slack.texts == []
+        assert restarted.said()["ReporterVerified"] == ("False", "Interrupted")
+        assert restarted.sink.last()["lastTest"]["nonce"] == "one"
+
+
+@in_virtual_time
+async def test_a_test_without_a_secret_says_why() -> None:
+    async with operator() as o:
+        o.secrets.secrets.clear()
+        o.reconciler.changed(asked("one", reporter=by_secret()))
+        await passing(1.0)
+        assert o.said()["ReporterVerified"] == ("False", "SecretNotFound")
+        assert o.ledger.waiting == 0
+
+
+@in_virtual_time
+async def test_a_test_of_a_refused_token_says_why() -> None:
+    async with operator() as o:
+        o.slack.verdict = refused("InvalidAuth")
+        o.reconciler.changed(asked("one"))
+        await passing(1.0)
+        assert o.said()["ReporterVerified"] == ("False", "InvalidAuth")
+
+
+# quiet times, texts, groups
+
+
+@in_virtual_time
+async def test_a_suspended_tracker_says_so_and_tells_all_in_one_afterwards() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body(spec={"suspend": True}))
+        o.create_pod("nginx", uid="p1")
+        o.create_pod("nginx", uid="p2")
+        await passing(10.0)
+        assert o.slack.texts == []
+        status = o.sink.last()
+        assert (status["status"], status["suppressed"], status["pending"]) == ("Suspended", 2, 2)
+        o.reconciler.changed(tracker_body(generation=2))
+        await passing(10.0)
+        assert len(o.slack.texts) == 1
+        assert o.sink.last()["status"] == "Active"
+        assert o.sink.last()["delivered"] == 2
+
+
+@in_virtual_time
+async def test_a_mute_ends_by_itself_with_a_summary() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body(spec={"muteUntil": api.rfc3339(NOW + clock() + 60)}))
+        o.create_pod(uid="p1")
+        await passing(58.0)
+        assert o.slack.texts == []
+        assert o.sink.last()["status"] == "Suspended"
+        await passing(4.0)
+        assert len(o.slack.texts) == 1
+        await passing(1.0)
+        assert o.sink.last()["status"] == "Active"
+
+
+@in_virtual_time
+async def test_a_bad_message_is_a_condition_that_goes_with_it() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body(spec={"message": "{{ bad"}))
+        await passing(1.0)
+        assert o.said()["MessageValid"] == ("False", "InvalidTemplate")
+        assert o.said()["Ready"] == ("True", "Active")
+        o.reconciler.changed(tracker_body(generation=2, spec={"message": "good"}))
+        await passing(1.0)
+        assert o.said()["MessageValid"] == ("True", "Valid")
+        o.reconciler.changed(tracker_body(generation=3))
+        await passing(1.0)
+        assert "MessageValid" not in o.said()
+
+
+@in_virtual_time
+async def test_digests_are_gathered_where_the_tracker_asks_for_them() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body(spec={"grouping": "Digest"}))
+        await passing(1.0)
+        o.create_pod(uid="p1")
+        await passing(30.0)
+        o.create_pod(uid="p2")
+        assert o.slack.texts == []
+        await passing(31.0)
+        assert o.slack.texts == ["2 pods were created: nginx, nginx"]
+
+
+@in_virtual_time
+async def test_selectors_and_workloads_list_what_they_mean() -> None:
+    async with operator() as o:
+        o.reconciler.changed(tracker_body(uid="t1", spec={"selector": {"matchLabels": {"app": "web"}}}))
+        o.reconciler.changed(tracker_body(uid="t2", spec={"workloadRef": {"kind": "Job", "name": "night"}}))
+        await passing(1.0)
+        assert sorted((asked["fields"], asked["labels"]) for asked in o.pods.asked) == [("", ""), ("", "app=web")]

@@ -9,17 +9,18 @@ import msgspec
 import pytest
 
 from podtracker import records
-from podtracker.ledger import Delta, Event, Ledger
+from podtracker.api import Event
+from podtracker.ledger import Delta, Ledger
 from podtracker.records import FORMAT, CorruptLedgerError, NewerFormatError, check_format, decode, encode
-from unit.podtracker.builders import record
+from unit.podtracker.builders import CREATED, SEEN, record, who
 
 
 def busy() -> Delta:
     ledger = Ledger()
     for number in range(20):
         ledger.put_tracker(f"t{number}", record())
-        ledger.put_mask(f"t{number}", f"p{number}", "team", "nginx", 1)
-        ledger.found(f"t{number}", Event.CREATED, namespace="team", pod="nginx", pod_uid=f"p{number}")
+        ledger.put_pod(f"p{number}", "team", "nginx", (f"t{number}",), SEEN)
+        ledger.found(f"t{number}", CREATED, pod=who(f"p{number}", "nginx", "team"))
     ledger.drop_tracker("t3")
     ledger.forget_pod("p4")
     return ledger.drain()
@@ -53,7 +54,7 @@ def test_format_1_is_read_for_ever() -> None:
     assert (tracker.delivered, tracker.dropped) == (2, 1)
     assert delta.trackers["t2"] is None
     assert pod is not None
-    assert (pod.namespace, pod.name, pod.masks) == ("team", "nginx", {"t1": 1})
+    assert (pod.namespace, pod.name, pod.trackers, pod.seen) == ("team", "nginx", ("t1",), None)
     assert note is not None
     assert (note.id, note.order, note.tracker, note.event, note.key) == ("i1", 7, "t1", Event.CREATED, "p1/i1")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from podtracker.delivery import Destination
+from podtracker.delivery import Credential, Destination
 from podtracker.redact import MASK, Redactor, Token
 from unit.podtracker.builders import SECRET, destination
 
@@ -27,7 +27,7 @@ RENDERINGS: dict[str, Callable[[Token], object]] = {
     "percent": lambda token: "%s %r" % (token, token),  # noqa: UP031 - the old way is what is tested
     "in a list": lambda token: repr([token]),
     "in a dict": lambda token: str({"token": token}),
-    "in a struct": lambda token: repr(Destination(kind="slack", channel="C", token=token)),
+    "in a struct": lambda token: repr(Destination(kind="slack", channel="C", credential=Credential(token=token))),
     "in an exception": lambda token: repr(ValueError(token)) + str(ValueError("bad", token)),
     "json with default=str": lambda token: json.dumps({"token": token}, default=str),
     "a copy": lambda token: repr(copy.copy(token)) + repr(copy.deepcopy(token)),
@@ -45,7 +45,9 @@ REFUSALS: dict[str, Callable[[Token], object]] = {
     "format with a width": lambda token: f"{token:>40}",
     "json": json.dumps,
     "msgspec json": msgspec.json.encode,
-    "msgspec json of a struct": lambda token: msgspec.json.encode(Destination(kind="slack", channel="C", token=token)),
+    "msgspec json of a struct": lambda token: msgspec.json.encode(
+        Destination(kind="slack", channel="C", credential=Credential(token=token))
+    ),
 }
 
 

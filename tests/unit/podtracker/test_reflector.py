@@ -12,6 +12,7 @@ import pytest
 
 from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
+from podtracker.pods import Pod
 from podtracker.reflector import BACKOFF_MAX, PAGE, TRIES_BEFORE_RELIST, Reflector
 from unit.podtracker.builders import bookmark_line, error_line, page, pod_body, watch_line
 from unit.podtracker.fakes import DOWN, FakeSink, FakeWatch, Silence
@@ -204,11 +205,12 @@ async def test_a_bookmark_moves_the_position_and_tells_nobody() -> None:
 
 
 @in_virtual_time
-async def test_modified_is_told_like_added() -> None:
+async def test_modified_is_told_as_such() -> None:
     async with scene(resume="1") as s:
         s.api.scripts.append((watch_line("MODIFIED", pod_body("a", version=2)), Silence(1e9)))
         await quiet()
-        assert s.sink.told == ["+a"]
+        assert s.sink.told == ["~a"]
+        assert s.sink.prepared == 1
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000, 100_000])
@@ -420,8 +422,8 @@ async def test_the_end_of_a_bug_in_the_sink_is_not_swallowed() -> None:
     made = Scene(resume="50")
 
     class Broken(FakeSink):
-        def changed(self, pod: object) -> None:
-            raise RuntimeError(f"a bug: {pod!r:.0}")
+        def changed(self, pod: Pod, *, appeared: bool) -> None:
+            raise RuntimeError(f"a bug: {pod!r:.0} {appeared}")
 
     reflector = Reflector(made.api, None, Broken(), metrics=made.metrics, clock=clock, resume="50")
     made.api.scripts.append((added("a", 51),))

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from podtracker import settings
+from podtracker.egress import Networks
 from podtracker.errors import SettingsError
 from podtracker.settings import Settings
 from podtracker.web import Address
 
+FIELDS = [field for field in Settings.__struct_fields__ if field != "proxies"]
 SECRET = "hunter2-hunter2"
 
 
@@ -39,12 +41,12 @@ def own_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(value: object) -> object:
     """Addresses have no equality; their text has."""
-    return str(value) if isinstance(value, Address) else value
+    return str(value) if isinstance(value, (Address, Networks)) else value
 
 
 def test_the_defaults() -> None:
     chosen = load()
-    assert {field: shown(getattr(chosen, field)) for field in Settings.__struct_fields__ if field != "pod_uid"} == {
+    assert {field: shown(getattr(chosen, field)) for field in FIELDS if field != "pod_uid"} == {
         "watch_namespaces": (),
         "pod_namespace": "pod-tracker-system",
         "pod_name": "pod-tracker",
@@ -62,6 +64,15 @@ def test_the_defaults() -> None:
         "lease_renew_deadline": 5.0,
         "lease_retry": 1.0,
         "watch_silence": 90.0,
+        "digest_interval": 60.0,
+        "unschedulable_grace": 60,
+        "mount_grace": 150,
+        "recovery_hold": 180,
+        "cluster_name": "",
+        "allow_inline_keys": True,
+        "egress_allow": "",
+        "apprise_schemes": frozenset(),
+        "webhook_timeout": 10.0,
         "health_address": "*:8081",
         "metrics_address": "*:8080",
         "log_level": "info",
@@ -114,6 +125,21 @@ GOOD: list[tuple[str, str, str, tuple[str, object], tuple[str, object]]] = [
         ("[::1]:9001", "::1:9001"),
     ),
     ("METRICS_BIND_ADDRESS", "--metrics-bind-address", "metrics_address", (":1", "*:1"), ("0", None)),
+    ("DIGEST_INTERVAL", "--digest-interval", "digest_interval", ("1", 1.0), ("300", 300.0)),
+    ("UNSCHEDULABLE_GRACE", "--unschedulable-grace", "unschedulable_grace", ("0", 0), ("120", 120)),
+    ("MOUNT_GRACE", "--mount-grace", "mount_grace", ("5", 5), ("600", 600)),
+    ("RECOVERY_HOLD", "--recovery-hold", "recovery_hold", ("5", 5), ("600", 600)),
+    ("CLUSTER_NAME", "--cluster-name", "cluster_name", ("prod", "prod"), ("Küche 1", "Küche 1")),
+    ("ALLOW_INLINE_KEYS", "--allow-inline-keys", "allow_inline_keys", ("False", False), ("true", True)),
+    ("EGRESS_ALLOW", "--egress-allow", "egress_allow", ("10.0.0.0/8", "10.0.0.0/8"), ("::1/128", "::1/128")),
+    (
+        "APPRISE_SCHEMES",
+        "--apprise-schemes",
+        "apprise_schemes",
+        ("Discord", frozenset({"discord"})),
+        ("mailtos, json", frozenset({"mailtos", "json"})),
+    ),
+    ("WEBHOOK_TIMEOUT", "--webhook-timeout", "webhook_timeout", ("1", 1.0), ("30", 30.0)),
     ("LOG_LEVEL", "--log-level", "log_level", ("DEBUG", "debug"), ("error", "error")),
     ("LOG_FORMAT", "--log-format", "log_format", ("JSON", "json"), ("text", "text")),
 ]
@@ -121,7 +147,7 @@ VARIABLES = [entry[0] for entry in GOOD]
 
 
 def test_the_table_below_has_every_setting() -> None:
-    assert {entry[2] for entry in GOOD} == set(Settings.__struct_fields__)
+    assert {entry[2] for entry in GOOD} | {"proxies"} == set(Settings.__struct_fields__)
 
 
 @pytest.mark.parametrize(("variable", "flag", "field", "one", "two"), GOOD, ids=VARIABLES)
@@ -141,15 +167,22 @@ def test_a_setting_comes_from_the_environment_or_its_flag_and_the_flag_wins(
 @pytest.mark.parametrize("variable", [name for name in VARIABLES if name != "POD_UID"])
 def test_an_empty_variable_means_the_default(variable: str) -> None:
     empty, unset = load(POD_UID="u", **{variable: ""}), load(POD_UID="u")
-    assert [shown(getattr(empty, field)) for field in Settings.__struct_fields__] == [
-        shown(getattr(unset, field)) for field in Settings.__struct_fields__
-    ]
+    assert [shown(getattr(empty, field)) for field in FIELDS] == [shown(getattr(unset, field)) for field in FIELDS]
 
 
 NUMBERS = ["x", "nan", "-1", "1 s"]
 BAD: dict[str, list[str]] = {
     "WATCH_NAMESPACE": ["*", "a,*", "Team", "a b", "-a", "a_b", "a" * 64, "kube-*"],
     "POD_NAMESPACE": ["*", "A", "a,b", "a.b"],
+    "DIGEST_INTERVAL": [*NUMBERS, "0"],
+    "UNSCHEDULABLE_GRACE": [*NUMBERS, "1.5"],
+    "MOUNT_GRACE": [*NUMBERS, "1.5"],
+    "RECOVERY_HOLD": [*NUMBERS, "1.5"],
+    "CLUSTER_NAME": ["a" * 64, "a\nb", "a\x1bb"],
+    "ALLOW_INLINE_KEYS": ["yes", "0", "no"],
+    "EGRESS_ALLOW": ["10.0.0.0/33", "example.org", "10.0.0.1/8", "*"],
+    "APPRISE_SCHEMES": ["json://", "1x", "a b", "*"],
+    "WEBHOOK_TIMEOUT": [*NUMBERS, "0", "301"],
     "POD_SERVICE_ACCOUNT": ["A", "a b", "a:b", "a/b", ".a"],
     "SLACK_API_URL": [
         "slack.com/api",
@@ -219,3 +252,10 @@ def test_flags_tell_their_variable_and_default() -> None:
         assert flag in text
         assert f"environment: {variable}" in text
     assert "default https://slack.com/api/" in text
+
+
+def test_a_proxy_that_cannot_be_used_is_refused_without_its_password() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(HTTPS_PROXY=f"socks9://user:{SECRET}@proxy")
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert SECRET not in str(caught.value)

@@ -21,17 +21,19 @@ from fakeslack.outcomes import (
     ServerError,
 )
 from fakeslack.server import FakeSlack
-from podtracker.delivery import Message
+from podtracker.delivery import Credential, Destination
+from podtracker.egress import Proxies
 from podtracker.errors import DeliveryError, Failure
-from podtracker.reporters.slack import SlackReporter, escape
+from podtracker.reporters.slack import SlackReporter
+from support.receivers import OK, everything, message, notification, raw_server, status
 from unit.podtracker.builders import CHANNEL, SECRET, destination
 
-MESSAGE = Message(text="Pod nginx was created", ids=("id-1", "id-2"))
+MESSAGE = message("Pod nginx was created", notification(pod="a"), notification(pod="b"))
+IDS = ["id-of-Created-a", "id-of-Created-b"]
 
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    # slack_sdk obeys these even for loopback and knows no NO_PROXY.
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -49,21 +51,6 @@ async def reporter(slack: FakeSlack) -> AsyncIterator[SlackReporter]:
     await made.close()
 
 
-def everything(error: BaseException) -> str:
-    """All that could be printed of an error and of those behind it."""
-    shown = ["".join(traceback.format_exception(error))]
-    behind: BaseException | None = error
-    while behind is not None:
-        shown += [
-            str(behind),
-            repr(behind),
-            repr(behind.args),
-            "".join(traceback.format_exception(behind, chain=False)),
-        ]
-        behind = behind.__cause__ or behind.__context__
-    return "\n".join(shown)
-
-
 async def failure(reporter: SlackReporter, token: str = SECRET, channel: str = CHANNEL) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await reporter.deliver(destination(channel, token), MESSAGE)
@@ -78,15 +65,18 @@ async def test_a_message_is_posted_once_with_its_ids(slack: FakeSlack, reporter:
     await reporter.deliver(destination(), MESSAGE)
     (message,) = slack.messages
     assert (message.channel, message.text, message.token) == (CHANNEL, "Pod nginx was created", SECRET)
-    assert message.metadata == {"event_type": "pod_tracker", "event_payload": {"ids": ["id-1", "id-2"]}}
+    assert message.metadata == {"event_type": "pod_tracker", "event_payload": {"ids": IDS}}
     (request,) = slack.requests
     assert request.method == "chat.postMessage"
     assert (request.body["unfurl_links"], request.body["unfurl_media"]) == (False, False)
 
 
-async def test_a_name_cannot_become_a_link_or_a_mention(slack: FakeSlack, reporter: SlackReporter) -> None:
-    await reporter.deliver(destination(), Message(text="<!channel> & <https://x|y>", ids=()))
-    assert slack.messages[0].text == "&lt;!channel&gt; &amp; &lt;https://x|y&gt;"
+async def test_a_text_arrives_as_it_is(slack: FakeSlack, reporter: SlackReporter) -> None:
+    # It was escaped piece by piece, before it was put together.
+    text = reporter.escape("<!channel> & <https://x|y>")
+    assert text == "&lt;!channel&gt; &amp; &lt;https://x|y&gt;"
+    await reporter.deliver(destination(), message(text))
+    assert slack.messages[0].text == text
 
 
 @pytest.mark.parametrize(
@@ -94,7 +84,13 @@ async def test_a_name_cannot_become_a_link_or_a_mention(slack: FakeSlack, report
     [("", ""), ("plain", "plain"), ("&amp;", "&amp;amp;"), ("<>&", "&lt;&gt;&amp;"), ("ü'\"", "ü'\"")],
 )
 def test_escaping(text: str, escaped: str) -> None:
-    assert escape(text) == escaped
+    assert SlackReporter("http://127.0.0.1:9/api/", timeout=1.0).escape(text) == escaped
+
+
+def test_slack_is_paced_and_takes_digests() -> None:
+    traits = SlackReporter.traits
+    assert (traits.paced, traits.digests) == (True, True)
+    assert traits.accepted == ("TokenAccepted", "the receiver accepts the token")
 
 
 async def test_the_token_travels_in_a_header_and_nowhere_else(slack: FakeSlack, reporter: SlackReporter) -> None:
@@ -270,7 +266,62 @@ async def test_a_receiver_that_says_the_token_back_is_not_quoted(
     assert SECRET not in caplog.text
 
 
+async def test_an_answer_without_end_is_given_up() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        while True:
+            writer.write(b" " * 65536)
+            await writer.drain()
+
+    async with raw_server(answer) as raw:
+        reporter = SlackReporter(f"http://127.0.0.1:{raw.port}/api/", timeout=30.0)
+        error = await failure(reporter)
+        assert (error.failure, error.arrived_perhaps) == (Failure.RETRY, True)
+        await reporter.close()
+
+
+async def test_a_redirect_is_not_followed(slack: FakeSlack) -> None:
+    async with raw_server(status(302, f"Location: {slack.url}chat.postMessage")) as raw:
+        reporter = SlackReporter(f"http://127.0.0.1:{raw.port}/api/", timeout=5.0)
+        assert (await failure(reporter)).failure is Failure.RETRY
+        await reporter.close()
+    assert slack.requests == []
+
+
 # the way there
+
+
+async def test_it_goes_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(OK) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
+        reporter = SlackReporter("http://slack.example.org/api/", timeout=5.0)
+        await reporter.deliver(destination(), MESSAGE)
+        await reporter.close()
+        (request,) = proxy.requests
+        assert request.line == "POST http://slack.example.org/api/chat.postMessage HTTP/1.1"
+        assert request.headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+
+
+async def test_no_proxy_is_honoured(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    reporter = SlackReporter(slack.url, timeout=5.0)
+    await reporter.deliver(destination(), MESSAGE)
+    await reporter.close()
+    assert len(slack.messages) == 1
+
+
+async def test_a_proxys_password_is_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with raw_server(OK) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:pr0xy-pass@127.0.0.1:{proxy.port}")
+        proxies = Proxies(http=f"http://user:pr0xy-pass@127.0.0.1:{proxy.port}")
+        reporter = SlackReporter("http://slack.example.org/api/", timeout=5.0, proxies=proxies)
+        await reporter.deliver(destination(), MESSAGE)
+        await reporter.close()
+    assert "pr0xy-pass" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -338,6 +389,13 @@ async def test_a_token_that_no_header_can_carry_is_refused_and_nothing_is_sent(
     assert slack.requests == []
 
 
+async def test_without_a_token_nothing_is_sent(slack: FakeSlack, reporter: SlackReporter) -> None:
+    with pytest.raises(DeliveryError) as caught:
+        await reporter.verify(Destination(kind="slack", channel=CHANNEL, credential=Credential()))
+    assert caught.value.reason == "InvalidAuth"
+    assert slack.requests == []
+
+
 @pytest.mark.parametrize("token", ["xoxb-…", "xoxb-ü", "tökén", "a b", "xoxb-\U0001f511", "\ud800x"], ids=ascii)
 async def test_any_other_string_is_for_slack_to_judge(token: str, slack: FakeSlack, reporter: SlackReporter) -> None:
     error = await failure(reporter, token=token)
@@ -380,9 +438,9 @@ def readable(slack: FakeSlack) -> FakeSlack:
 async def test_what_arrived_can_be_read_back(readable: FakeSlack, reporter: SlackReporter) -> None:
     readable.script(AcceptThenDrop())
     await failure(reporter)
-    await reporter.deliver(destination(), Message(text="another", ids=("id-3",)))
+    await reporter.deliver(destination(), message("another", notification(pod="c")))
     began = readable.messages[0].received_at
-    assert await reporter.arrived(destination(), since=began) == frozenset({"id-1", "id-2", "id-3"})
+    assert await reporter.arrived(destination(), since=began) == frozenset({*IDS, "id-of-Created-c"})
 
 
 async def test_more_than_a_page_is_read(readable: FakeSlack, reporter: SlackReporter) -> None:

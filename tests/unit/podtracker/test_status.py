@@ -97,6 +97,7 @@ async def test_a_condition_is_written_soon_and_whole() -> None:
             "delivered": 5,
             "pending": 2,
             "dropped": 1,
+            "suppressed": 0,
             "conditions": [
                 {
                     "type": "Ready",
@@ -272,7 +273,7 @@ def old_status(**fields: Any) -> dict[str, Any]:
         "lastTransitionTime": stamp(NOW - 9999),
         "observedGeneration": 1,
     }
-    counters = {"podCount": 0, "delivered": 0, "pending": 0, "dropped": 0}
+    counters = {"podCount": 0, "delivered": 0, "pending": 0, "dropped": 0, "suppressed": 0}
     return {"observedGeneration": 1, "status": "Active", **counters, "conditions": [entry]} | fields
 
 

@@ -51,52 +51,53 @@ def bench() -> Bench:
     return made
 
 
+ACCEPTED = ("TokenAccepted", "the receiver accepts the token")
 GOOD = {"ReporterReady": ("True", "TokenAccepted"), "Ready": ("True", "Active")}
 
 
 def test_an_accepted_token_makes_a_tracker_ready(bench: Bench) -> None:
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     assert bench.said() == GOOD
 
 
 @pytest.mark.parametrize("error", [refused("InvalidAuth"), retry(), throttled()], ids=lambda error: error.reason)
 def test_a_failed_check_makes_it_not_ready_for_that_reason(bench: Bench, error: DeliveryError) -> None:
-    bench.verdicts.verified("t1", error)
+    bench.verdicts.verified("t1", error, accepted=ACCEPTED)
     assert bench.said() == {"ReporterReady": ("False", error.reason), "Ready": ("False", error.reason)}
     assert error.message in (bench.last_error() or "")
 
 
 def test_an_accepted_token_after_a_refused_one_makes_it_ready_again(bench: Bench) -> None:
-    bench.verdicts.verified("t1", refused("InvalidAuth"))
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", refused("InvalidAuth"), accepted=ACCEPTED)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     assert bench.said() == GOOD
 
 
 def test_a_check_says_no_less_than_a_delivery_did(bench: Bench) -> None:
     bench.verdicts.delivered(["t1"], [note()])
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     assert bench.said()["ReporterReady"] == ("True", "Delivered")
 
 
 @pytest.mark.parametrize("before", ["verified", "delivered"])
 def test_a_mended_spec_ends_invalid_spec(bench: Bench, before: str) -> None:
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     if before == "delivered":
         bench.verdicts.delivered(["t1"], [note()])
     bench.verdicts.invalid("t1", "spec.name is missing")
     assert bench.said()["Ready"] == ("False", "InvalidSpec")
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     assert bench.said()["Ready"] == ("True", "Active")
 
 
 def test_conditions_speak_of_the_newest_generation_once_it_was_looked_at(bench: Bench) -> None:
     # kubectl wait --for=condition=Ready believes no condition of an older generation.
     bench.verdicts.credential("t1", inline=False)
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     bench.verdicts.delivered(["t1"], [note()])
     bench.board.adopt(identity("t1", generation=2), {})
     bench.verdicts.credential("t1", inline=False)
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     assert {kind: condition.observed_generation for kind, condition in bench.known().items()} == {
         "Ready": 2,
         "ReporterReady": 2,
@@ -167,7 +168,7 @@ def test_a_refusal_has_the_credential_read_again(bench: Bench) -> None:
 
 
 def test_one_message_that_cannot_be_delivered_does_not_make_the_receiver_bad(bench: Bench) -> None:
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     bench.verdicts.failed(["t1"], undeliverable())
     assert bench.said() == GOOD
     assert bench.last_error() == "Rejected: Slack answered msg_too_long"
@@ -176,7 +177,7 @@ def test_one_message_that_cannot_be_delivered_does_not_make_the_receiver_bad(ben
 
 def test_a_tracker_that_is_gone_is_passed_over(bench: Bench) -> None:
     bench.board.forget("t1")
-    bench.verdicts.verified("t1", None)
+    bench.verdicts.verified("t1", None, accepted=ACCEPTED)
     bench.verdicts.invalid("t1", "x")
     bench.verdicts.credential("t1", inline=True)
     bench.verdicts.unavailable("t1", CredentialsError("SecretNotFound", "x"))

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP to URLs that tenants chose: through the proxy where there is one, else to addresses that the guard lets pass.
+
+aiohttp calls a connector's `socket_factory` once for each address that it is about to connect to: after DNS, for IP
+literals too, and for every contender of "happy eyeballs" (tests/unit/podtracker/test_outlet.py holds it to that). That
+is where the guard stands. Requests through a proxy have a session of their own, whose only addresses are the proxy's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from podtracker.egress import ForbiddenError, Guard, Proxies, literal
+from podtracker.errors import DeliveryError, Failure
+
+LONGEST_URL: Final = 4096
+"""Characters."""
+_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_LONGEST_NAME: Final = 253
+_LOOKUPS: Final = 32
+"""DNS lookups at a time. A lookup without an answer blocks its thread for seconds; the default pool has few."""
+_IDLE_CONNECTION: Final = 15.0
+"""Seconds that an unused connection is kept."""
+
+_refused: ContextVar[list[ForbiddenError]] = ContextVar("_refused")
+"""What the guard refused during the request of this context; aiohttp makes one error of several."""
+
+
+def forbidden(sentence: str) -> DeliveryError:
+    """What a reporter raises for a ForbiddenError with this sentence."""
+    return DeliveryError(Failure.REFUSED, "EgressForbidden", sentence)
+
+
+def parse_url(text: str) -> URL:
+    """Read the URL of a receiver.
+
+    Raises:
+        ValueError: it cannot be used; the message is a sentence and repeats nothing of the URL.
+    """
+    if len(text) > LONGEST_URL:
+        raise ValueError(f"the URL is longer than {LONGEST_URL} characters")
+    if not text.isprintable() or " " in text:
+        raise ValueError("the URL has blanks or control characters in it")
+    try:
+        url = URL(text)
+        host, port = url.raw_host or "", url.port
+    except ValueError:
+        url, host, port = URL(), "", None
+    if url.scheme not in {"http", "https"}:
+        raise ValueError("it is no URL that can be used: write http://HOST/PATH or https://HOST/PATH")
+    if url.user is not None or url.password is not None:
+        raise ValueError("the URL has a user or password in it: put a bearer token under the key token instead")
+    if url.raw_fragment or "#" in text:
+        raise ValueError("the URL has a #fragment, which no server is ever sent: remove it")
+    if not port or not _usable(host):
+        raise ValueError("the URL's host or port cannot be used")
+    return url
+
+
+def _usable(host: str) -> bool:
+    """Whether it is a name, or an address in its usual notation: then all that read it mean the same."""
+    address = literal(host)
+    if address is None:
+        return len(host) <= _LONGEST_NAME and _NAME.fullmatch(host) is not None
+    return "%" not in host and (":" in host or str(address) == host)
+
+
+class Outlet:
+    """Sends to receivers."""
+
+    def __init__(self, guard: Guard, proxies: Proxies) -> None:
+        """Takes the certificate authorities from where OpenSSL does: SSL_CERT_FILE and SSL_CERT_DIR, else its own."""
+        self._guard = guard
+        self._proxies = proxies
+        self._trust = ssl.create_default_context()
+        self._direct: aiohttp.ClientSession | None = None
+        self._proxied: aiohttp.ClientSession | None = None
+        self._resolver: _Resolver | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for session in (self._direct, self._proxied):
+            if session is not None:
+                await session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+        self._direct = self._proxied = self._resolver = None
+
+    def check(self, url: URL) -> None:
+        """Judge what can be judged of a URL without connecting.
+
+        Raises:
+            ForbiddenError: nothing may be sent there.
+        """
+        host, port = url.raw_host or "", url.port or 0
+        if self._proxies.of(url.scheme, host, port):
+            self._guard.check_proxied(host, port)
+        elif (address := literal(host)) is not None:
+            self._guard.check(str(address), port)
+
+    @asynccontextmanager
+    async def post(
+        self,
+        url: URL,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: float,  # noqa: ASYNC109 - it is aiohttp's, which tells connecting from waiting
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """POST once, and give the answer's head; what was not read of its body when the context ends is not read.
+
+        Redirects are not followed, cookies not kept, packed bodies not unpacked.
+
+        Args:
+            url: of `parse_url`.
+            body: what to send.
+            headers: beside those that HTTP needs.
+            timeout: seconds for everything, reading the body included.
+
+        Raises:
+            ForbiddenError: nothing may be sent there.
+            aiohttp.ClientError, TimeoutError: it was not sent, or not answered.
+        """
+        self.check(url)
+        proxy = self._proxies.of(url.scheme, url.raw_host or "", url.port or 0)
+        refused: list[ForbiddenError] = []
+        _refused.set(refused)
+        request = self._session(proxied=proxy is not None).post(
+            url,
+            data=body,
+            headers=headers,
+            proxy=proxy,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout, ceil_threshold=timeout + 1),
+        )
+        try:
+            answer = await request
+        except aiohttp.ClientConnectorError:
+            if refused:
+                raise refused[0] from None
+            raise
+        try:
+            yield answer
+        finally:
+            # At its end it went back to the pool already; else nobody knows how much more would come.
+            answer.close()
+
+    def _session(self, *, proxied: bool) -> aiohttp.ClientSession:
+        if self._direct is None or self._proxied is None or self._resolver is None:
+            self._resolver = _Resolver()
+            self._direct = self._open(self._resolver, guarded=True)
+            self._proxied = self._open(self._resolver, guarded=False)
+        return self._proxied if proxied else self._direct
+
+    def _open(self, resolver: AbstractResolver, *, guarded: bool) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                # Whoever has many receivers that hang must not take the connections of others.
+                limit=0,
+                ssl=self._trust,
+                resolver=resolver,
+                keepalive_timeout=_IDLE_CONNECTION,
+                socket_factory=self._guarded_socket if guarded else None,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
+            # Reading ~/.netrc as well would send its passwords to whatever host a tenant names.
+            trust_env=False,
+        )
+
+    def _guarded_socket(self, target: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = target
+        try:
+            self._guard.check(address[0], address[1])
+        except ForbiddenError as error:
+            _refused.get([]).append(error)
+            raise
+        return socket.socket(family, kind, protocol)
+
+
+class _Resolver(AbstractResolver):
+    """The system's resolver in threads of its own, so that names without an answer keep nobody else waiting."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look a name up.
+
+        Raises:
+            OSError: it has no address.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._threads,
+            lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG),
+        )
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=int(address[1]),
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Wait for nobody."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What workload a pod belongs to: asked once, found by convention where it is gone, waited for while nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from podtracker.matching import TrackerIndex
+from podtracker.owners import REMEMBERED, Owners, by_convention
+from podtracker.pods import Owner
+from unit.podtracker.builders import pod, tracker
+from unit.podtracker.fakes import DOWN, FORBIDDEN, FakeOwners
+from unit.podtracker.virtual import clock, in_virtual_time, passing
+
+
+class Scene:
+    """Owners of pods in a namespace where a tracker means a Deployment and another a CronJob."""
+
+    def __init__(self) -> None:
+        self.source, self.index = FakeOwners(), TrackerIndex()
+        self.index.put(tracker("t1", spec={"workloadRef": {"kind": "Deployment", "name": "web"}}))
+        self.index.put(tracker("t2", spec={"workloadRef": {"kind": "CronJob", "name": "night"}}))
+        self.owners = Owners(self.source, self.index, clock=clock)
+
+
+def belongs(name: str, kind: str = "Deployment") -> Owner:
+    return Owner(kind=kind, name=name, uid=f"{name}-uid", controller=True)
+
+
+@in_virtual_time
+async def test_each_replica_set_is_asked_for_once() -> None:
+    s = Scene()
+    s.source.owned = {"web-1": belongs("web"), "web-2": belongs("web"), "alone": None}
+    pods = [pod(f"p{number}", owner=("ReplicaSet", ("web-1", "web-2", "alone")[number % 3])) for number in range(30)]
+    await s.owners.resolve(pods)
+    await s.owners.resolve(pods)
+    assert sorted(s.source.asked) == [("team", "ReplicaSet", name) for name in ("alone", "web-1", "web-2")]
+    assert [bool(s.index.matching(one)) for one in pods[:3]] == [True, True, False]
+
+
+@in_virtual_time
+async def test_nothing_is_asked_where_nobody_wants_to_know() -> None:
+    s = Scene()
+    await s.owners.resolve(
+        [pod("a"), pod("b", owner=("StatefulSet", "x")), pod("c", owner=("ReplicaSet", "x"), namespace="o")]
+    )
+    assert s.source.asked == []
+
+
+@in_virtual_time
+async def test_what_is_gone_or_forbidden_is_found_by_its_name() -> None:
+    s = Scene()
+    s.source.owned = {"web-5": FORBIDDEN}
+    gone = pod("p", owner=("ReplicaSet", "web-7d9f"), labels={"pod-template-hash": "7d9f"})
+    shut = pod("p", owner=("ReplicaSet", "web-5"), labels={"pod-template-hash": "5"})
+    job = pod("p", owner=("Job", "night-29000000"))
+    await s.owners.resolve([gone, shut, job])
+    assert [[one.uid for one in s.index.matching(each)] for each in (gone, shut, job)] == [["t1"], ["t1"], ["t2"]]
+
+
+@in_virtual_time
+async def test_it_waits_while_the_api_server_is_away() -> None:
+    s = Scene()
+    s.source.owned = {"web-1": DOWN}
+    mine = pod("p", owner=("ReplicaSet", "web-1"))
+    waiting = asyncio.create_task(s.owners.resolve([mine]))
+    await passing(30.0)
+    assert not waiting.done()
+    s.source.owned = {"web-1": belongs("web")}
+    await passing(5.0)
+    assert waiting.done()
+    assert s.index.matching(mine)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "labels", "parent"),
+    [
+        ("ReplicaSet", "web-7d9f", {"pod-template-hash": "7d9f"}, "web"),
+        ("ReplicaSet", "web-7d9f", {}, ""),
+        ("ReplicaSet", "web-7d9f", {"pod-template-hash": "other"}, ""),
+        ("Job", "night-29000000", {}, "night"),
+        ("Job", "by-hand", {}, ""),
+        ("Job", "solo", {}, ""),
+    ],
+)
+def test_names_by_convention(kind: str, name: str, labels: dict[str, str], parent: str) -> None:
+    assert by_convention(Owner(kind=kind, name=name), pod(labels=labels)) == parent
+
+
+@in_virtual_time
+async def test_parents_are_not_remembered_without_end() -> None:
+    s = Scene()
+    s.index.parents.update({f"old-{number}": "x" for number in range(REMEMBERED)})
+    await s.owners.resolve([pod("p", owner=("ReplicaSet", "web-1"))])
+    assert len(s.index.parents) == REMEMBERED
+    assert "web-1-uid" in s.index.parents
