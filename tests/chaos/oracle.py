@@ -11,7 +11,8 @@ from typing import Final
 
 from chaos.recorder import Recorder, Sighting
 from fakeslack.workspace import Message
-from podtracker.ledger import Event, notification_id
+from podtracker.api import Event
+from podtracker.ledger import notification_id
 
 _ONE: Final = re.compile(r"Pod (\S+) was created")
 _MANY: Final = re.compile(r"(\d+) pods were created: (.+)")

@@ -63,7 +63,7 @@ def ensure_binaries(progress: Progress = to_stderr) -> Binaries:
     Raises:
         BuildError: they cannot be built; the text says what to do.
     """
-    paths = _ensure(PROGRAMS, progress)
+    paths = ensure_programs(PROGRAMS, progress)
     return Binaries(**{field.name: paths[field.name.replace("_", "-")] for field in fields(Binaries)})
 
 
@@ -76,16 +76,29 @@ def ensure_kubectl(progress: Progress = to_stderr) -> Path:
     on_path = shutil.which("kubectl")
     if on_path:
         return Path(on_path)
-    return _ensure([program for program in PROGRAMS if program.name == "kubectl"], progress)["kubectl"]
+    kubectl = [program for program in PROGRAMS if program.name == "kubectl"]
+    return ensure_programs(kubectl, progress)["kubectl"]
 
 
-def _ensure(programs: Sequence[Program], progress: Progress) -> dict[str, Path]:
+def ensure_programs(
+    programs: Sequence[Program], progress: Progress = to_stderr, *, family: Sequence[Program] = PROGRAMS
+) -> dict[str, Path]:
+    """Return the paths of these programs by their names; build those that are missing or damaged.
+
+    Args:
+        programs: those that are needed now.
+        progress: gets a line now and then.
+        family: all that are pinned together; they share a folder, which a change of any pin renews.
+
+    Raises:
+        BuildError: they cannot be built; the text says what to do.
+    """
     given = os.environ.get(BIN_DIR_VARIABLE)
-    if given:
+    if given and family is PROGRAMS:
         return _given(Path(given), programs)
     cache = Cache(cache_root())
     try:
-        store = Store(cache.programs / pins.digest())
+        store = Store(cache.programs / pins.digest(family))
         if any(store.problem(program.name) for program in programs):
             with exclusive(cache.build_lock, what=f"builds into {cache.root}", progress=progress):
                 _Build(cache, store, progress).run(programs)
@@ -117,7 +130,7 @@ class _Build:
         try:
             self._prepare()
             with Runner(self._cache.build_log, self._narrator) as runner:
-                go = ensure_go(self._cache, pins.minimal_go(), runner, narrator=self._narrator)
+                go = ensure_go(self._cache, pins.minimal_go(todo), runner, narrator=self._narrator)
                 for number, program in enumerate(todo, start=1):
                     self._build(go, runner, program, f"{number} of {len(todo)}")
         finally:
@@ -140,7 +153,7 @@ class _Build:
         free = shutil.disk_usage(self._cache.root).free
         if free < needed:
             msg = (
-                f"Building the control plane needs {needed / 1024**3:.1f} GiB in {self._cache.root}, where "
+                f"Building needs {needed / 1024**3:.1f} GiB in {self._cache.root}, where "
                 f"{free / 1024**3:.1f} GiB are free: free some space there, or set XDG_CACHE_HOME to a larger disk."
             )
             raise BuildError(msg)

@@ -4,6 +4,7 @@
 import hashlib
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,9 +84,9 @@ def go_line(go_mod: str) -> GoVersion:
     return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
-def minimal_go() -> GoVersion:
-    """Return the lowest Go version that builds all programs."""
-    return max(go_line((program.source / "go.mod").read_text()) for program in PROGRAMS)
+def minimal_go(programs: Sequence[Program] = PROGRAMS) -> GoVersion:
+    """Return the lowest Go version that builds these programs."""
+    return max(go_line((program.source / "go.mod").read_text()) for program in programs)
 
 
 def ldflags(version: str) -> str:
@@ -109,10 +110,11 @@ def build_flags() -> list[str]:
     return ["-trimpath", "-ldflags", ldflags(kubernetes_version())]
 
 
-def digest() -> str:
-    """Return what changes whenever the programs would: pins, flags, kind of machine."""
-    seen = hashlib.sha256(repr(([program.package for program in PROGRAMS], build_flags(), platform.machine())).encode())
-    for folder in sorted({program.source for program in PROGRAMS}):
-        for name in ("go.mod", "go.sum"):
-            seen.update((folder / name).read_bytes())
+def digest(programs: Sequence[Program] = PROGRAMS) -> str:
+    """Return what changes whenever these programs would: pins, flags, kind of machine."""
+    seen = hashlib.sha256(repr(([program.package for program in programs], build_flags(), platform.machine())).encode())
+    for folder in sorted({program.source for program in programs}):
+        for path in [folder / "go.mod", folder / "go.sum", *sorted(folder.rglob("*.go"))]:
+            if path.exists():  # a module without dependencies has no go.sum
+                seen.update(path.read_bytes())
     return seen.hexdigest()[:16]
