@@ -226,7 +226,7 @@ class PodTrackerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                 ),
                 _rule(
                     "!has(self.kind) || self.kind == 'slack' || !has(self.key)",
-                    "key is for kind slack only: write keySecretRef, a Secret with url (webhook: token and hmacKey too)",
+                    "key is for kind slack only: write keySecretRef: a Secret with url (webhook: token, hmacKey too)",
                 ),
                 _rule(
                     "!has(self.kind) || self.kind == 'slack' || !has(self.keySecretRef) || !has(self.keySecretRef.key)",
