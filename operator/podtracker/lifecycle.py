@@ -276,6 +276,9 @@ class _Look:
             return
         self.restarts = {**self.restarts, container.name: container.restart_count}
         ended = container.last_state.terminated or Terminated()
+        if ended.reason == "ContainerStatusUnknown":
+            # The node counts a container that it lost, as when it evicts the pod; nothing was started again.
+            return
         running = container.state.running
         self._found(
             Event.RESTARTED,

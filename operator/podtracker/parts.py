@@ -76,7 +76,7 @@ class Parts:
                 duration=settings.lease_duration,
                 renew_deadline=settings.lease_renew_deadline,
                 retry=settings.lease_retry,
-                in_flight=settings.slack_timeout,
+                in_flight=max(settings.slack_timeout, settings.webhook_timeout),
             ),
             clock=self.clock,
             now=_micro_time,

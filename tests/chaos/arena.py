@@ -35,6 +35,7 @@ SETTINGS: Final = {
     "SLACK_RATE": "20",
     "SLACK_BURST": "3",
     "SLACK_TIMEOUT": "2",
+    "WEBHOOK_TIMEOUT": "2",
     "RETRY_BACKOFF": "0.1",
     "RETRY_BACKOFF_MAX": "1",
     "DRAIN_TIMEOUT": "5",

@@ -23,7 +23,13 @@ _FRESH = 0.05
 """The share of kills after which another pod takes over, which has to wait for the lease to run out."""
 _AMBIGUOUS = 0.3
 """The share of lives in which one write to the ledger or the lease arrives and its answer is lost."""
-_LEASE = {"LEASE_DURATION": "3", "LEASE_RENEW_DEADLINE": "2", "LEASE_RETRY": "0.5", "SLACK_TIMEOUT": "1"}
+_LEASE = {
+    "LEASE_DURATION": "3",
+    "LEASE_RENEW_DEADLINE": "2",
+    "LEASE_RETRY": "0.5",
+    "SLACK_TIMEOUT": "1",
+    "WEBHOOK_TIMEOUT": "1",
+}
 """Shorter than the defaults, to keep those waits short."""
 
 

@@ -19,6 +19,7 @@ _TIMEOUT = 10.0
 """Seconds after which nobody counts on a message any more."""
 _SETTINGS = {
     "SLACK_TIMEOUT": f"{_TIMEOUT:g}",
+    "WEBHOOK_TIMEOUT": f"{_TIMEOUT:g}",
     "LEASE_DURATION": "3",
     "LEASE_RENEW_DEADLINE": "2",
     "LEASE_RETRY": "0.5",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from podtracker.commands.schema import problems
 from support.kube import ApiError, Kube
 from support.scene import NewNamespace
-from unit.podtracker.wrong_trackers import KEY, REFUSED, TAKEN, TIMES, UNKNOWN, of
+from commands.wrong_trackers import KEY, REFUSED, TAKEN, TIMES, UNKNOWN, of
 
 _REPEATED: Final = r"(Invalid value: ((\"[^\"]*\"|\d+|null): )?)?"
 """What the API server puts before its sentence."""

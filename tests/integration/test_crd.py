@@ -17,6 +17,7 @@ import yaml
 
 from devcluster.local import LocalCluster
 from support.install import CONFIG, OPERATOR_NAMESPACE
+from support.kube import ApiError, Kube
 from support.waiting import eventually
 
 TOKEN: Final = "xoxb-this-must-never-be-printed"
@@ -71,34 +72,67 @@ def namespace(cluster: LocalCluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-EXACTLY_ONE: Final = "write exactly one of keySecretRef (a Secret with the token; better) and key (the token inline)"
+ONE_KEY: Final = "write exactly one of keySecretRef (a Secret with the token; better) and key (the token inline)"
+ONE_TARGET: Final = "spec: Invalid value: write exactly one of name (of a pod), selector (labels) and workloadRef"
 CHANNEL: Final = "kind slack needs channel: write the channel's ID, such as C0821GM4602"
 POD_NAME: Final = "write a pod's exact name: lower case letters, digits, '-' and '.'; no wildcards"
 SECRET_NAME: Final = "spec.reporter.keySecretRef: Invalid value: write name: the Secret that holds the token"
 SECRET: Final = {"name": "pod-tracker-reporter"}
+KINDS: Final = 'supported values: "apprise", "slack", "webhook"'
+NO_CHANNEL: Final = "spec.reporter: Invalid value: channel is for kind slack only: write the URL"
+NO_KEY: Final = "spec.reporter: Invalid value: key is for kind slack only: write keySecretRef"
+NO_SECRET_KEY: Final = "spec.reporter: Invalid value: keySecretRef.key is for kind slack only: write name alone"
+VALUES: Final = "write values for In and NotIn, and none for Exists and DoesNotExist"
+WORKLOAD_VERSION: Final = "write apiVersion batch/v1 for Job and CronJob, apps/v1 for the others, or leave it out"
 
-REFUSED: Final = {
-    "spec missing": (tracker(spec=None) | {"spec": DROP}, "write spec: name (of the pod) and reporter"),
-    "spec empty": (tracker() | {"spec": {}}, "spec: Invalid value: write name: the exact name of the pod to report"),
+
+def selecting(*demands: Change, **labels: str) -> Change:
+    """A tracker with this selector."""
+    selector = {"matchLabels": labels} | ({"matchExpressions": list(demands)} if demands else {})
+    return tracker({"name": DROP, "selector": selector})
+
+
+def of_workload(**workload: object) -> Change:
+    """A tracker with this workloadRef."""
+    return tracker({"name": DROP, "workloadRef": workload})
+
+
+def reporting(kind: str, **reporter: object) -> Change:
+    """A tracker with this reporter, and the Secret unless something else is said."""
+    return tracker({"reporter": merged({"kind": kind, "keySecretRef": SECRET}, reporter)})
+
+
+def demand(operator: str, *values: str) -> Change:
+    """A line of matchExpressions; without values it has none at all."""
+    return {"key": "app", "operator": operator} | ({"values": list(values)} if values else {})
+
+
+THE_OBJECT: Final = {
+    "spec missing": (tracker(spec=None) | {"spec": DROP}, "write spec: name, selector or workloadRef, and reporter"),
+    "spec empty": (tracker() | {"spec": {}}, ONE_TARGET),
     "spec null": (tracker() | {"spec": None}, "spec in body must be of type object"),
     "spec a string": (tracker() | {"spec": "nginx"}, ".spec: expected map"),
     "unknown field beside spec": (tracker(data={}), ".data: field not declared in schema"),
     "unknown field in spec": (tracker({"namespace": "other"}), ".spec.namespace: field not declared in schema"),
-    "field of a later version": (tracker({"suspend": True}), ".spec.suspend: field not declared in schema"),
     "misspelt field": (tracker({"nmae": "nginx", "name": DROP}), ".spec.nmae: field not declared in schema"),
-    "unknown field in reporter": (
-        tracker(reporter={"token": TOKEN, "key": DROP}),
-        ".spec.reporter.token: field not declared in schema",
+    "status with an unknown field": (tracker(status={"junk": 1}), ".status.junk: field not declared in schema"),
+    "status with a word for a number": (tracker(status={"podCount": "many"}), ".status.podCount: expected numeric"),
+    "status a string": (tracker(status="fine"), ".status: expected map"),
+    "condition without a type": (
+        tracker(status={"conditions": [{"status": "True"}]}),
+        '.status.conditions: element 0: associative list with keys has an element that omits all key fields ["type"]',
     ),
-    "unknown field beside key": (
-        tracker(reporter={"url": "https://example.com"}),
-        ".spec.reporter.url: field not declared in schema",
+}
+
+WHICH_PODS: Final = {
+    "no target": (tracker({"name": DROP}), ONE_TARGET),
+    "name and selector": (tracker({"selector": {}}), ONE_TARGET),
+    "name and workloadRef": (tracker({"workloadRef": {"kind": "Job", "name": "a"}}), ONE_TARGET),
+    "selector and workloadRef": (
+        tracker({"name": DROP, "selector": {}, "workloadRef": {"kind": "Job", "name": "a"}}),
+        ONE_TARGET,
     ),
-    "unknown field in keySecretRef": (
-        tracker(reporter={"key": DROP, "keySecretRef": {**SECRET, "namespace": "other"}}),
-        ".spec.reporter.keySecretRef.namespace: field not declared in schema",
-    ),
-    "name missing": (tracker({"name": DROP}), "spec: Invalid value: write name: the exact name of the pod to report"),
+    "all three": (tracker({"selector": {}, "workloadRef": {"kind": "Job", "name": "a"}}), ONE_TARGET),
     "name empty": (tracker({"name": ""}), POD_NAME),
     "name with wildcard": (tracker({"name": "nginx-*"}), POD_NAME),
     "name in upper case": (tracker({"name": "Nginx"}), POD_NAME),
@@ -109,28 +143,133 @@ REFUSED: Final = {
     "name a number": (tracker({"name": 8080}), ".spec.name: expected string"),
     "name a list": (tracker({"name": ["nginx"]}), ".spec.name: expected string"),
     "name null": (tracker({"name": None}), "spec.name in body must be of type string"),
+    "selector a string": (tracker({"name": DROP, "selector": "app=web"}), ".spec.selector: expected map"),
+    "selector with labels themselves": (
+        tracker({"name": DROP, "selector": {"app": "web"}}),
+        ".spec.selector.app: field not declared in schema",
+    ),
+    "label a number": (
+        tracker({"name": DROP, "selector": {"matchLabels": {"app": 1}}}),
+        ".spec.selector.matchLabels.app: expected string",
+    ),
+    "label too long": (selecting(app="x" * 64), "spec.selector.matchLabels.app: Too long: may not be more than 63"),
+    "too many labels": (
+        selecting(**{f"l{number}": "x" for number in range(33)}),
+        "spec.selector.matchLabels: Too many: 33: must have at most 32 items",
+    ),
+    "unknown operator": (
+        selecting(demand("Equals", "web")),
+        'spec.selector.matchExpressions[0].operator: Unsupported value: "Equals": supported values: "DoesNotExist"',
+    ),
+    "In without values": (selecting(demand("In")), VALUES),
+    "NotIn with empty values": (selecting({"key": "app", "operator": "NotIn", "values": []}), VALUES),
+    "Exists with values": (selecting(demand("Exists", "web")), VALUES),
+    "DoesNotExist with values": (selecting(demand("In", "a"), demand("DoesNotExist", "web")), VALUES),
+    "expression without a key": (
+        selecting({"operator": "Exists"}),
+        "spec.selector.matchExpressions[0].key: Required value",
+    ),
+    "expression without an operator": (
+        selecting({"key": "app"}),
+        "spec.selector.matchExpressions[0].operator: Required value",
+    ),
+    "value too long": (
+        selecting(demand("In", "x" * 64)),
+        "spec.selector.matchExpressions[0].values[0]: Too long: may not be more than 63 bytes",
+    ),
+    "too many expressions": (
+        selecting(*[demand("Exists")] * 33),
+        "spec.selector.matchExpressions: Too many: 33: must have at most 32 items",
+    ),
+    "too many values": (
+        selecting(demand("In", *map(str, range(65)))),
+        "spec.selector.matchExpressions[0].values: Too many: 65: must have at most 64 items",
+    ),
+    "workloadRef without a kind": (of_workload(name="web"), "spec.workloadRef.kind: Required value"),
+    "workloadRef without a name": (of_workload(kind="Job"), "spec.workloadRef.name: Required value"),
+    "workloadRef with an empty name": (
+        of_workload(kind="Job", name=""),
+        "spec.workloadRef.name in body should be at least 1 chars long",
+    ),
+    "workloadRef of a Pod": (
+        of_workload(kind="Pod", name="web"),
+        'spec.workloadRef.kind: Unsupported value: "Pod": supported values: "CronJob", "DaemonSet", "Deployment"',
+    ),
+    "workloadRef of another group": (
+        of_workload(apiVersion="argoproj.io/v1alpha1", kind="Deployment", name="web"),
+        'spec.workloadRef.apiVersion: Unsupported value: "argoproj.io/v1alpha1": supported values: "apps/v1"',
+    ),
+    "Deployment in batch": (of_workload(apiVersion="batch/v1", kind="Deployment", name="web"), WORKLOAD_VERSION),
+    "CronJob in apps": (of_workload(apiVersion="apps/v1", kind="CronJob", name="web"), WORKLOAD_VERSION),
+    "workloadRef in a namespace": (
+        of_workload(kind="Job", name="web", namespace="other"),
+        ".spec.workloadRef.namespace: field not declared in schema",
+    ),
+}
+
+WHAT_OF_THEM: Final = {
+    "unknown event": (
+        tracker({"events": ["Created", "Crashed"]}),
+        'spec.events[1]: Unsupported value: "Crashed": supported values: "CrashLooping", "Created", "Deleted"',
+    ),
+    "event in lower case": (tracker({"events": ["created"]}), 'spec.events[0]: Unsupported value: "created"'),
+    "event twice": (tracker({"events": ["Ready", "Created", "Ready"]}), ".spec.events: duplicate entries for key"),
+    "no events": (tracker({"events": []}), "spec.events in body should have at least 1 items"),
+    "events a string": (tracker({"events": "Created"}), ".spec.events: expected list"),
+    "event null": (tracker({"events": [None]}), ".spec.events: element 0"),
+    "message too long": (tracker({"message": "x" * 2001}), "spec.message: Too long: may not be more than 2000 bytes"),
+    "message a number": (tracker({"message": 1}), ".spec.message: expected string"),
+    "unknown startPolicy": (
+        tracker({"startPolicy": "Never"}),
+        'spec.startPolicy: Unsupported value: "Never": supported values: "All", "New"',
+    ),
+    "startPolicy empty": (tracker({"startPolicy": ""}), 'supported values: "All", "New"'),
+    "suspend a string": (tracker({"suspend": "yes"}), ".spec.suspend: expected boolean"),
+    "suspend a number": (tracker({"suspend": 1}), ".spec.suspend: expected boolean"),
+    "muteUntil a word": (tracker({"muteUntil": "tomorrow"}), "spec.muteUntil in body must be of type date-time"),
+    "muteUntil a day": (tracker({"muteUntil": "2027-01-01"}), "spec.muteUntil in body must be of type date-time"),
+    "muteUntil without a zone": (
+        tracker({"muteUntil": "2027-01-01T00:00:00"}),
+        "spec.muteUntil in body must be of type date-time",
+    ),
+    "muteUntil a number": (tracker({"muteUntil": 1798761600}), "spec.muteUntil in body must be of type"),
+    "muteUntil too long": (
+        tracker({"muteUntil": f"2027-01-01T00:00:00.{'0' * 60}Z"}),
+        "spec.muteUntil: Too long: may not be more than 64 bytes",
+    ),
+    "grouping that comes later": (
+        tracker({"grouping": "Workload"}),
+        'spec.grouping: Unsupported value: "Workload": supported values: "Auto", "Digest"',
+    ),
+    "grouping a boolean": (tracker({"grouping": True}), ".spec.grouping: expected string"),
+}
+
+WHERE_TO: Final = {
     "reporter missing": (
         tracker({"reporter": DROP}),
         "spec: Invalid value: write reporter: kind (slack), channel and keySecretRef",
     ),
-    "reporter empty": (tracker({"reporter": {}}), "spec.reporter: Invalid value: write kind: slack"),
+    "reporter empty": (
+        tracker({"reporter": {}}),
+        "spec.reporter: Invalid value: write kind: slack, webhook or apprise",
+    ),
     "reporter a string": (tracker({"reporter": "slack"}), ".spec.reporter: expected map"),
-    "kind missing": (tracker(reporter={"kind": DROP}), "spec.reporter: Invalid value: write kind: slack"),
+    "unknown field in reporter": (
+        tracker(reporter={"token": TOKEN, "key": DROP}),
+        ".spec.reporter.token: field not declared in schema",
+    ),
+    "unknown field beside key": (
+        tracker(reporter={"url": "https://example.com"}),
+        ".spec.reporter.url: field not declared in schema",
+    ),
+    "kind missing": (tracker(reporter={"kind": DROP}), "write kind: slack, webhook or apprise"),
     "kind unknown": (
         tracker(reporter={"kind": "email"}),
-        'spec.reporter.kind: Unsupported value: "email": supported values: "slack"',
+        f'spec.reporter.kind: Unsupported value: "email": {KINDS}',
     ),
-    "kind in upper case": (tracker(reporter={"kind": "Slack"}), 'supported values: "slack"'),
-    "kind empty": (tracker(reporter={"kind": ""}), 'supported values: "slack"'),
+    "kind in upper case": (tracker(reporter={"kind": "Slack"}), KINDS),
+    "kind empty": (tracker(reporter={"kind": ""}), KINDS),
     "kind null": (tracker(reporter={"kind": None}), "spec.reporter.kind in body must be of type string"),
-    "neither credential": (tracker(reporter={"key": DROP}), EXACTLY_ONE),
-    "both credentials": (tracker(reporter={"keySecretRef": SECRET}), EXACTLY_ONE),
-    "key too long": (
-        tracker(reporter={"key": TOKEN + "x" * 4096}),
-        "spec.reporter.key: Too long: may not be more than 4096 bytes",
-    ),
-    "key a number": (tracker(reporter={"key": 12345}), ".spec.reporter.key: expected string"),
-    "key null": (tracker(reporter={"key": None}), "spec.reporter.key in body must be of type string"),
     "channel missing": (tracker(reporter={"channel": DROP}), CHANNEL),
     "channel empty": (tracker(reporter={"channel": ""}), CHANNEL),
     "channel too long": (
@@ -138,7 +277,31 @@ REFUSED: Final = {
         "spec.reporter.channel: Too long: may not be more than 255 bytes",
     ),
     "channel a number": (tracker(reporter={"channel": 821}), ".spec.reporter.channel: expected string"),
+    "channel null": (tracker(reporter={"channel": None}), "spec.reporter.channel in body must be of type string"),
     "channel missing and name wrong": (tracker({"name": "*"}, reporter={"channel": DROP}), CHANNEL),
+    "webhook with a channel": (reporting("webhook", channel="C0821GM4602"), NO_CHANNEL),
+    "webhook with a key": (reporting("webhook", keySecretRef=DROP, key=TOKEN), NO_KEY),
+    "webhook with a key of the Secret": (reporting("webhook", keySecretRef={**SECRET, "key": "url"}), NO_SECRET_KEY),
+    "webhook without a Secret": (reporting("webhook", keySecretRef=DROP), ONE_KEY),
+    "apprise with a channel": (reporting("apprise", channel="C0821GM4602"), NO_CHANNEL),
+    "apprise with a key": (reporting("apprise", keySecretRef=DROP, key=f"discord://{TOKEN}"), NO_KEY),
+    "apprise with a key of the Secret": (reporting("apprise", keySecretRef={**SECRET, "key": "url"}), NO_SECRET_KEY),
+    "apprise without a Secret": (reporting("apprise", keySecretRef=DROP), ONE_KEY),
+}
+
+CREDENTIALS: Final = {
+    "neither credential": (tracker(reporter={"key": DROP}), ONE_KEY),
+    "both credentials": (tracker(reporter={"keySecretRef": SECRET}), ONE_KEY),
+    "key too long": (
+        tracker(reporter={"key": TOKEN + "x" * 4096}),
+        "spec.reporter.key: Too long: may not be more than 4096 bytes",
+    ),
+    "key a number": (tracker(reporter={"key": 12345}), ".spec.reporter.key: expected string"),
+    "key null": (tracker(reporter={"key": None}), "spec.reporter.key in body must be of type string"),
+    "key in a message that is too long": (
+        tracker({"message": "x" * 2001}),
+        "spec.message: Too long: may not be more than 2000 bytes",
+    ),
     "Secret without a name": (tracker(reporter={"key": DROP, "keySecretRef": {"key": "token"}}), SECRET_NAME),
     "Secret's name empty": (
         tracker(reporter={"key": DROP, "keySecretRef": {"name": ""}}),
@@ -147,6 +310,10 @@ REFUSED: Final = {
     "Secret's name too long": (
         tracker(reporter={"key": DROP, "keySecretRef": {"name": "s" * 254}}),
         "spec.reporter.keySecretRef.name: Too long: may not be more than 253 bytes",
+    ),
+    "Secret of another namespace": (
+        tracker(reporter={"key": DROP, "keySecretRef": {**SECRET, "namespace": "other"}}),
+        ".spec.reporter.keySecretRef.namespace: field not declared in schema",
     ),
     "Secret a string": (
         tracker(reporter={"key": DROP, "keySecretRef": "pod-tracker-reporter"}),
@@ -160,25 +327,95 @@ REFUSED: Final = {
         tracker(reporter={"key": DROP, "keySecretRef": {**SECRET, "key": "k" * 254}}),
         "spec.reporter.keySecretRef.key: Too long: may not be more than 253 bytes",
     ),
-    "status with an unknown field": (tracker(status={"junk": 1}), ".status.junk: field not declared in schema"),
-    "status with a word for a number": (tracker(status={"podCount": "many"}), ".status.podCount: expected numeric"),
-    "status a string": (tracker(status="fine"), ".status: expected map"),
-    "condition without a type": (
-        tracker(status={"conditions": [{"status": "True"}]}),
-        '.status.conditions: element 0: associative list with keys has an element that omits all key fields ["type"]',
-    ),
 }
+
+REFUSED: Final = THE_OBJECT | WHICH_PODS | WHAT_OF_THEM | WHERE_TO | CREDENTIALS
 
 
 @pytest.mark.parametrize(("manifest", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_a_sentence_that_says_what_to_write(
-    cluster: LocalCluster, namespace: str, manifest: dict[str, Any], sentence: str
+async def test_refused_with_a_sentence_that_says_what_to_write(
+    kube: Kube, namespace: str, manifest: Change, sentence: str
 ) -> None:
-    done = apply(cluster, namespace, json.dumps(merged({}, manifest)), "--server-side")
-    said = done.stdout + done.stderr
-    assert done.returncode != 0, said
-    assert sentence in said
-    assert TOKEN not in said
+    with pytest.raises(ApiError) as refusal:
+        await kube.apply(merged({}, manifest), namespace, fieldValidation="Strict")
+    assert sentence in refusal.value.message
+    assert TOKEN not in refusal.value.message
+
+
+@pytest.mark.parametrize("case", ["spec empty", "In without values", "unknown event", "webhook with a key"])
+def test_kubectl_shows_the_sentence(cluster: LocalCluster, namespace: str, case: str) -> None:
+    manifest, sentence = REFUSED[case]
+    done = apply(cluster, namespace, json.dumps(manifest), "--server-side")
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+
+
+TAKEN: Final[dict[str, Change]] = {
+    "an empty selector": selecting(),
+    "labels": selecting(app="web", **{"example.com/tier": ""}),
+    "expressions": selecting(
+        demand("In", "web", "api"), demand("NotIn", "db"), demand("Exists"), demand("DoesNotExist")
+    ),
+    "the largest selector": selecting(*[demand("In", *(f"{value:063}" for value in range(64)))] * 32),
+    **{
+        f"a {kind}": of_workload(kind=kind, name="web", **version)
+        for kind, versions in {
+            "Deployment": ({"apiVersion": "apps/v1"},),
+            "StatefulSet": ({"apiVersion": "apps/v1"},),
+            "DaemonSet": ({},),
+            "ReplicaSet": ({},),
+            "Job": ({"apiVersion": "batch/v1"},),
+            "CronJob": ({},),
+        }.items()
+        for version in versions
+    },
+    "every event": tracker(
+        {
+            "events": "Created Started Ready Restarted CrashLooping OOMKilled ImagePullFailed StartFailed Unschedulable"
+            " Failed Succeeded Deleted Recovered".split()
+        }
+    ),
+    "a message": tracker({"message": "{{ pod.name }}: " + "ä" * 1984}),
+    "startPolicy All": tracker({"startPolicy": "All"}),
+    "startPolicy New": tracker({"startPolicy": "New"}),
+    "suspended": tracker({"suspend": True}),
+    "not suspended": tracker({"suspend": False}),
+    "muted": tracker({"muteUntil": "2027-01-01T09:30:00.5+01:00"}),
+    "grouping Auto": tracker({"grouping": "Auto"}),
+    "grouping Digest": tracker({"grouping": "Digest"}),
+    "kind webhook": reporting("webhook"),
+    "kind apprise": reporting("apprise"),
+    "a key of the Secret": reporting("slack", channel="#any", keySecretRef={**SECRET, "key": "bot"}),
+}
+
+
+@pytest.mark.parametrize("manifest", TAKEN.values(), ids=TAKEN)
+async def test_taken_and_stored_as_written(kube: Kube, namespace: str, manifest: Change) -> None:
+    """With these two defaults, which are frozen for ever, and no others."""
+    try:
+        await kube.apply(merged({}, manifest), namespace, fieldValidation="Strict")
+        stored = await kube.get("PodTracker", "refused", namespace)
+    finally:
+        await kube.delete("PodTracker", "refused", namespace)
+    assert stored["spec"] == {"events": ["Created"], "startPolicy": "New", **manifest["spec"]}
+
+
+async def test_the_crd_is_in_order(kube: Kube) -> None:
+    """Structural, its rules within the API server's budget for their cost, and with the two defaults only."""
+    crd = await kube.get("CustomResourceDefinition", "podtrackers.pod-tracker.lost.backend")
+    conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"]}
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}
+    [version] = crd["spec"]["versions"]
+    assert defaults(version["schema"]["openAPIV3Schema"]) == {"spec.events": ["Created"], "spec.startPolicy": "New"}
+
+
+def defaults(schema: Change, path: str = "") -> Change:
+    """The defaults in a schema, by the path of their field."""
+    found = {path: schema["default"]} if "default" in schema else {}
+    for name, inner in schema.get("properties", {}).items():
+        found |= defaults(inner, f"{path}.{name}".lstrip("."))
+    return found | (defaults(schema["items"], f"{path}[]") if "items" in schema else {})
 
 
 @pytest.mark.parametrize("command", ["create", "apply"])
@@ -218,7 +455,8 @@ def test_the_founding_manifest_is_taken_with_any_key(cluster: LocalCluster, name
             "",
         )
         there = cluster.kubectl("get", "podtracker", "pod-tracker", f"--namespace={namespace}", "--output=json")
-        assert json.loads(there.stdout)["spec"] == yaml.safe_load(manifest)["spec"]
+        given = yaml.safe_load(manifest)["spec"]
+        assert json.loads(there.stdout)["spec"] == {"events": ["Created"], "startPolicy": "New", **given}
     finally:
         cluster.kubectl("delete", "podtrackers", "--all", f"--namespace={namespace}")
 
@@ -264,11 +502,13 @@ def test_the_columns_of_kubectl_get(cluster: LocalCluster, namespace: str) -> No
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("podtracker", "Reports the named pods of its namespace to a receiver"),
+        ("podtracker", "Reports what happens to pods of its namespace to a receiver, each occurrence once"),
         ("podtracker.spec.name", "Exact name of the pod to report"),
         ("podtracker.spec.reporter.channel", "The bot must be a member"),
         ("podtracker.spec.reporter.key", "prefer `keySecretRef`"),
-        ("podtracker.spec.reporter.keySecretRef", "needs the scope `chat:write`"),
+        ("podtracker.spec.reporter.keySecretRef", "the bot token (scope `chat:write`) under `key`"),
+        ("podtracker.spec.events", "`Created` where absent"),
+        ("podtracker.spec.workloadRef", "through all its ReplicaSets or Jobs"),
         ("podtracker.status.conditions.reason", "programs may match on"),
     ],
 )

@@ -93,10 +93,10 @@ class Kube:
         path = _path(body["kind"], namespace, name, subresource)
         return await self._call("POST", path, body, query={"fieldManager": MANAGER, **query})
 
-    async def apply(self, body: Json, namespace: str | None = None) -> Json:
+    async def apply(self, body: Json, namespace: str | None = None, **query: str) -> Json:
         """Server-side apply, as `kubectl apply --server-side --force-conflicts`."""
         path = _path(body["kind"], namespace, body["metadata"]["name"])
-        query = {"fieldManager": MANAGER, "force": "true"}
+        query = {"fieldManager": MANAGER, "force": "true", **query}
         return await self._call("PATCH", path, body, query=query, content_type="application/apply-patch+yaml")
 
     async def get(self, kind: str, name: str, namespace: str | None = None) -> Json:

@@ -27,6 +27,7 @@ FAST: Final[Mapping[str, str]] = {
     "SLACK_RATE": "50",
     "SLACK_BURST": "50",
     "SLACK_TIMEOUT": "1",
+    "WEBHOOK_TIMEOUT": "1",
     "RETRY_BACKOFF": "0.1",
     "RETRY_BACKOFF_MAX": "1",
     "SECRET_REFRESH": "1",

@@ -156,8 +156,8 @@ class Scene:
 
         return await eventually(found, what=f"{kind}={status} {reason} on {tracker}", within=within)
 
-    async def counted(self, tracker: str = "pod-tracker", **numbers: int) -> Json:
-        """Wait until the status holds these numbers, and return it; they are written every few seconds only."""
+    async def counted(self, tracker: str = "pod-tracker", **numbers: int | str) -> Json:
+        """Wait until the status holds these numbers or words, and return it; written every few seconds only."""
 
         async def found() -> Json:
             state = await self.status(tracker)

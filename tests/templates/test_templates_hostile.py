@@ -23,7 +23,7 @@ from podtracker.templates import Template, _compiled
 from podtracker.templates.hints import refused
 from podtracker.templates.tree import compile_text
 from podtracker.templates.vocabulary import VARIABLES, Subject, TemplateError
-from unit.podtracker.hostile_texts import BOUNDED, REFUSED
+from templates.hostile_texts import BOUNDED, REFUSED
 from unit.podtracker.occurrences import crash, escape, subject
 from unit.podtracker.test_templates import LIMIT, problem
 

@@ -18,9 +18,9 @@ from podtracker.__main__ import main
 from podtracker.commands import rules, schema
 from podtracker.commands.check import INLINE_KEY
 from podtracker.redact import Token
-from unit.podtracker.wrong_trackers import GOOD, KEY, REFUSED, TAKEN, TIMES, UNKNOWN, Found, of, reporting, tracker
+from commands.wrong_trackers import GOOD, KEY, REFUSED, TAKEN, TIMES, UNKNOWN, Found, of, reporting, tracker
 
-CONFIG = Path(__file__).resolve().parents[3] / "config"
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
 @pytest.fixture(autouse=True)

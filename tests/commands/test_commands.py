@@ -25,7 +25,7 @@ from podtracker.messages import text_for
 from podtracker.templates.vocabulary import FILTERS, LABEL, VARIABLES
 from unit.podtracker.builders import SECRET
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "user"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "user"
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
