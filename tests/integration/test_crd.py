@@ -351,6 +351,11 @@ def test_kubectl_shows_the_sentence(cluster: LocalCluster, namespace: str, case:
     assert TOKEN not in done.stdout + done.stderr
 
 
+EVENTS: Final = [
+    *("Created", "Started", "Ready", "Restarted", "CrashLooping", "OOMKilled", "ImagePullFailed", "StartFailed"),
+    *("Unschedulable", "Failed", "Succeeded", "Deleted", "Recovered"),
+]
+
 TAKEN: Final[dict[str, Change]] = {
     "an empty selector": selecting(),
     "labels": selecting(app="web", **{"example.com/tier": ""}),
@@ -370,12 +375,7 @@ TAKEN: Final[dict[str, Change]] = {
         }.items()
         for version in versions
     },
-    "every event": tracker(
-        {
-            "events": "Created Started Ready Restarted CrashLooping OOMKilled ImagePullFailed StartFailed Unschedulable"
-            " Failed Succeeded Deleted Recovered".split()
-        }
-    ),
+    "every event": tracker({"events": EVENTS}),
     "a message": tracker({"message": "{{ pod.name }}: " + "ä" * 1984}),
     "startPolicy All": tracker({"startPolicy": "All"}),
     "startPolicy New": tracker({"startPolicy": "New"}),

@@ -76,6 +76,13 @@ class Operator:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        lines = Path(f"/proc/{self._require().pid}/status").read_text(encoding="ascii").splitlines()
+        [line] = [line for line in lines if line.startswith("VmRSS:")]
+        return int(line.split()[1]) * 1024
+
+    @property
     def drain_timeout(self) -> float:
         """The operator's own limit for its drain, in seconds."""
         return float(self._env.get("DRAIN_TIMEOUT", "20"))
