@@ -74,7 +74,7 @@ EXPECTED: Final[dict[str, list[list[str]]]] = {
     "deleted-killed": [["Created", "Started", "Ready", "Deleted"]],
     "deleted-prestop": [["Created", "Started", "Ready", "Deleted"]],
     "deleted-unready": [["Created", "Started", "Ready", "Deleted"]],
-    "deleted-while-pulling": [["Created", "ImagePullFailed main ErrImagePull", "Deleted"]],
+    "deleted-while-pulling": [["Created", "Deleted"]],
     "deleted-with-finalizer": [["Created", "Started", "Ready", "Deleted"]],
     "deployment-bad-rollout": [
         ["Created", "Started", "Ready", "Deleted"],
@@ -104,6 +104,8 @@ EXPECTED: Final[dict[str, list[list[str]]]] = {
     ],
     "disk-eviction": [["Created", "Started", "Ready", "Failed Evicted"]],
     "ephemeral-container-fails": [["Created", "Started", "Ready"]],
+    "ephemeral-storage-eviction": [["Created", "Started", "Ready", "Failed main Evicted 143"]],
+    "ephemeral-storage-eviction-exit-0": [["Created", "Started", "Ready", "Succeeded"]],
     "evicted-by-api": [["Created", "Started", "Ready", "Failed EvictionByEvictionAPI", "Deleted"]],
     "failure": [["Created", "Started", "Ready", "Failed main Error 7"]],
     "gated-deleted": [["Created", "Deleted"]],
@@ -165,14 +167,17 @@ EXPECTED: Final[dict[str, list[list[str]]]] = {
     "missing-seccomp-profile": [["Created", "StartFailed main CreateContainerError"]],
     "missing-secret-volume": [["Created", "Deleted"]],
     "namespace-deleted": [["Created", "Started", "Ready", "Deleted"]],
+    "node-deleted": [["Created", "Started", "Ready", "Failed DeletionByPodGC", "Deleted"]],
     "node-lost": [
         ["Created", "Started", "Ready", "Failed DeletionByTaintManager", "Deleted"],
         ["Created", "Started", "Ready"],
     ],
-    "normal-start": [["Created", "Started", "Ready"]],
-    "on-failure-then-success": [
-        ["Created", "Started", "Ready", "Restarted main Completed 0", "Restarted main Completed 0"]
+    "node-lost-deployment": [
+        ["Created", "Started", "Ready", "Failed DeletionByTaintManager", "Deleted"],
+        ["Created", "Started", "Ready"],
     ],
+    "normal-start": [["Created", "Started", "Ready"]],
+    "on-failure-then-success": [["Created", "Started", "Ready", "Restarted main Error 1", "Succeeded"]],
     "one-of-two-crash-loops": [
         [
             "Created",
@@ -208,6 +213,10 @@ EXPECTED: Final[dict[str, list[list[str]]]] = {
             "Restarted main Completed 0",
         ]
     ],
+    "preempted": [
+        ["Created", "Started", "Ready", "Failed PreemptionByScheduler", "Deleted"],
+        ["Created", "Started", "Ready"],
+    ],
     "readiness-flapping": [["Created", "Started", "Ready"]],
     "readiness-gate": [["Created", "Started", "Ready"]],
     "refused-node-affinity": [["Created", "Failed NodeAffinity"]],
@@ -237,6 +246,7 @@ EXPECTED: Final[dict[str, list[list[str]]]] = {
     ],
     "static-pod": [["Created", "Started", "Ready", "Deleted"]],
     "success": [["Created", "Started", "Ready", "Succeeded"]],
+    "tainted-node": [["Created", "Started", "Ready", "Failed DeletionByTaintManager", "Deleted"]],
     "too-large-deleted": [["Created", "Deleted"]],
     "unschedulable": [["Created", "Unschedulable Unschedulable"]],
     "unschedulable-then-scheduled": [["Created", "Started", "Ready"]],

@@ -1,0 +1,3 @@
+module pod-tracker.lost.backend/tools/images
+
+go 1.26.0
