@@ -21,8 +21,8 @@ from podtracker.ledger import Ledger, Notification
 from podtracker.lifecycle import Grace
 from podtracker.matching import TrackerIndex
 from podtracker.pods import Pod, decode_pod
-from unit.podtracker.builders import tracker
 from traces.expected_events import EXPECTED
+from unit.podtracker.builders import tracker
 
 TRACES: Final = Path(__file__).resolve().parents[1] / "data" / "traces"
 GRACE: Final = Grace(unschedulable=60, mounts=150, recovery=180)
