@@ -2,7 +2,7 @@
 """HTTP to URLs that tenants chose: through the proxy where there is one, else to addresses that the guard lets pass.
 
 aiohttp calls a connector's `socket_factory` once for each address that it is about to connect to: after DNS, for IP
-literals too, and for every contender of "happy eyeballs" (tests/unit/podtracker/test_outlet.py holds it to that). That
+literals too, and for every contender of "happy eyeballs" (tests/reporters/test_outlet.py holds it to that). That
 is where the guard stands. Requests through a proxy have a session of their own, whose only addresses are the proxy's.
 """
 

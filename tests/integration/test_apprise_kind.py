@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -41,10 +42,13 @@ async def test_off_by_default(scene: Scene, receiver: RawServer) -> None:
     await operator.stop()
     assert receiver.connections == 0
 
-    await scene.operate(**ALLOWED)
+    operator = await scene.operate(**ALLOWED)
     await eventually(lambda: texts(receiver) == ["Pod nginx was created"], what="what waited")
     await scene.condition("ReporterReady", "True", "Delivered")
     await scene.counted(status="Active", delivered=1, pending=0)
+    begin = time.monotonic()
+    await operator.stop()
+    assert time.monotonic() - begin < 3, "Apprise's own process must not hold up the end"
 
 
 async def test_delivers(scene: Scene, receiver: RawServer) -> None:

@@ -14,11 +14,11 @@ from devcluster.local import LocalCluster
 from support.audit import Right, calls_of, rights_of
 from support.evidence import Evidence
 from support.install import CONFIG, LEADER_ROLE, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_ROLE
-from support.manifests import OTHER_SECRET
+from support.manifests import DEAD_SECRETS, OTHER_SECRET
 
 ACCOUNTS = f"system:serviceaccount:{OPERATOR_NAMESPACE}:"
-DELIBERATELY_FORBIDDEN = {("get", "secrets", name) for name in (OTHER_SECRET, "missing")}
-"""Calls that tests provoke to see them refused."""
+DELIBERATELY_FORBIDDEN = {("get", "secrets", name) for name in (OTHER_SECRET, "missing", *DEAD_SECRETS)}
+"""Calls that tests provoke to see them refused, or allow by a grant of their own."""
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,9 @@ REPORTER_SECRET: Final = "pod-tracker-reporter"
 OTHER_SECRET: Final = "team-slack"
 """A Secret that the operator may not read until its namespace allows it."""
 
+DEAD_SECRETS: Final = tuple(f"dead-{number}" for number in range(8))
+"""More such Secrets, with URLs of webhooks where nobody answers."""
+
 
 def make_tracker(
     name: str = "pod-tracker",
