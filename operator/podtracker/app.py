@@ -66,8 +66,7 @@ class App:
             SettingsError: an address cannot be listened on.
         """
         async with contextlib.AsyncExitStack() as stack:
-            for reporter in self._parts.reporters.values():
-                stack.push_async_callback(reporter.close)
+            stack.push_async_callback(self._close_reporters)
             await stack.enter_async_context(web.serving(self._probes(), self._settings.health_address))
             await stack.enter_async_context(
                 web.serving(web.metrics_app(self._parts.metrics), self._settings.metrics_address)
@@ -114,6 +113,7 @@ class App:
             logger.error("lost leadership", extra={"error": str(error)})  # noqa: TRY400 - foreseen
             await _cancelled([*tasks, checkpoint])
             await self._dispatcher.close()
+            await self._close_reporters()
             raise
         else:
             await self._wind_down(tasks, checkpoint)
@@ -202,12 +202,18 @@ class App:
         self._queue.close()
         left = await self._dispatcher.drain(self._settings.drain_timeout)
         clean = await self._dispatcher.close()
+        await self._close_reporters()
         await _cancelled([*tasks, checkpoint])
         # Before kopf ends: it would wait for what was started after itself.
         last = asyncio.create_task(self._write_last(clean=clean), name="last writes")
         await asyncio.wait([last], timeout=END_PATIENCE)
         await _cancelled([last])
         logger.info("stopped", extra={"undelivered": left, "clean": clean})
+
+    async def _close_reporters(self) -> None:
+        """Also before kopf ends, which waits for tasks that were started after itself; once more does no harm."""
+        for reporter in self._parts.reporters.values():
+            await reporter.close()
 
     async def _end_kopf(self, kopf: asyncio.Task[None]) -> None:
         """Kopf does not end well while it starts: it is given the time to."""

@@ -148,7 +148,8 @@ class Guard:
         if address in _METADATA:
             raise _closed_to(address, "a metadata service of a cloud")
         if address in self._api_addresses and (port == self._api_port or address not in self.allowed):
-            raise _closed_to(address, f"with port {port} the cluster's API server")
+            where = f"with port {port} the" if port == self._api_port else "an address of the"
+            raise _closed_to(address, f"{where} cluster's API server")
         what = _closed(address)
         if what and address not in self.allowed:
             raise _closed_to(address, what)

@@ -79,7 +79,8 @@ class DeliveryError(PodTrackerError):
     """A reporter could not deliver, or could not check its credentials.
 
     `reason` is a condition reason (CamelCase, stable: users match on it), `retry_after` seconds where the receiver said
-    so; `arrived_perhaps` says that the request was sent and its outcome is unknown.
+    so; `arrived_perhaps` says that the request was sent and its outcome is unknown; `advice` is what to do about
+    it.
     """
 
     def __init__(
@@ -90,9 +91,11 @@ class DeliveryError(PodTrackerError):
         *,
         retry_after: float | None = None,
         arrived_perhaps: bool = False,
+        advice: str = "",
     ) -> None:
         super().__init__(f"{reason}: {message}")
         self.arrived_perhaps = arrived_perhaps
+        self.advice = advice
         self.failure = failure
         self.reason = reason
         self.message = message

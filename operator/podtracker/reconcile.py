@@ -290,7 +290,8 @@ class Reconciler:
         """Whether its messages go at once, together, or not now; and what they say."""
         spec, now = tracker.spec, self._ports.wall()
         quiet = is_quiet(spec, now)
-        gather = self._timing.digest if spec.grouping == "Digest" else 0.0
+        digests = self._ports.traits(spec.reporter.kind).digests
+        gather = self._timing.digest if spec.grouping == "Digest" and digests else 0.0
         self._dispatcher.hold(item.identity, held=quiet, gather=gather)
         self._board.quiet(tracker.uid, quiet=quiet)
         if quiet and not spec.suspend and spec.mute_until is not None:

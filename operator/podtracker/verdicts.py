@@ -16,13 +16,6 @@ from podtracker.status import (
     StatusBoard,
 )
 
-_ADVICE = {
-    "InvalidAuth": "put a working bot token into the Secret (or the tracker); it is read again by itself",
-    "ChannelNotFound": "set spec.reporter.channel to the channel's ID; in a private channel, invite the bot first",
-    "NotInChannel": "invite the bot: /invite @BOT in the channel",
-    "MissingScope": "give the Slack app the scope chat:write and install it again",
-}
-
 
 class Verdicts:
     """Also the dispatcher's listener: how deliveries end says whether a receiver works."""
@@ -125,5 +118,4 @@ class Verdicts:
 
 
 def _advised(error: DeliveryError) -> str:
-    advice = _ADVICE.get(error.reason)
-    return f"{error.message}; {advice}" if advice else error.message
+    return f"{error.message}; {error.advice}" if error.advice else error.message

@@ -158,6 +158,25 @@ async def test_slacks_refusals(
     assert len(slack.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("invalid_auth", "put a working bot token"),
+        ("channel_not_found", "spec.reporter.channel"),
+        ("not_in_channel", "/invite"),
+        ("missing_scope", "chat:write"),
+        ("something_new", ""),
+    ],
+)
+async def test_what_people_can_end_comes_with_how(
+    code: str, advice: str, slack: FakeSlack, reporter: SlackReporter
+) -> None:
+    slack.script(ApiError(code))
+    error = await failure(reporter)
+    assert advice in error.advice
+    assert bool(error.advice) is bool(advice)
+
+
 async def test_what_slack_itself_says_of_bad_credentials_and_channels(
     slack: FakeSlack, reporter: SlackReporter
 ) -> None:

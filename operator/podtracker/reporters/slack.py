@@ -49,6 +49,14 @@ _REFUSED: Final[Mapping[str, str]] = {
 }
 """Slack's errors that only a person can end, with the condition reason of each."""
 
+_ADVICE: Final[Mapping[str, str]] = {
+    "InvalidAuth": "put a working bot token into the Secret (or the tracker); it is read again by itself",
+    "ChannelNotFound": "set spec.reporter.channel to the channel's ID; in a private channel, invite the bot first",
+    "NotInChannel": "invite the bot: /invite @BOT in the channel",
+    "MissingScope": "give the Slack app the scope chat:write and install it again",
+}
+"""What to do about a refusal."""
+
 _UNDELIVERABLE: Final = frozenset(
     {"msg_too_long", "no_text", "invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large"}
 )
@@ -209,7 +217,7 @@ class SlackReporter:
         value = token.reveal() if token is not None else ""
         if not value or not value.isprintable():
             unusable = "the token is empty, or has characters that no HTTP header can carry"
-            raise DeliveryError(Failure.REFUSED, "InvalidAuth", unusable)
+            raise _refused("InvalidAuth", unusable)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=self._timeout, response_class=_Bounded, middlewares=[_no_redirects]
@@ -263,7 +271,11 @@ def _verdict(response: Any) -> DeliveryError:
         return _lost(f"Slack answered {status} {word}")
     if word in _UNDELIVERABLE:
         return DeliveryError(Failure.UNDELIVERABLE, "Rejected", f"Slack answered {word}")
-    return DeliveryError(Failure.REFUSED, _REFUSED.get(word, "Rejected"), f"Slack answered {word}")
+    return _refused(_REFUSED.get(word, "Rejected"), f"Slack answered {word}")
+
+
+def _refused(reason: str, message: str) -> DeliveryError:
+    return DeliveryError(Failure.REFUSED, reason, message, advice=_ADVICE.get(reason, ""))
 
 
 def _lost(message: str) -> DeliveryError:
