@@ -84,4 +84,7 @@ class Deadlines:
             self._ledger.no_deadlines(uid)
             return
         await self._owners.resolve((pod,))
+        if self._ledger.pod(uid) is None:
+            # The watch has seen it go meanwhile.
+            return
         self._dispatcher.submit(self._engine.confirm(pod, now=self._wall()))

@@ -86,6 +86,21 @@ async def test_a_pod_that_is_gone_or_was_made_anew_is_no_news() -> None:
 
 
 @in_virtual_time
+async def test_a_pod_that_goes_while_it_is_read_does_not_come_back() -> None:
+    async with watching() as o:
+        o.create_pod(uid="p1", status=NOWHERE)
+        o.pods.answers.append(page([body()]))
+        o.pods.gate = asyncio.Event()
+        await passing(62.0)
+        assert len(o.pods.asked) == 1
+        o.dispatcher.submit(o.engine.remove(pod(uid="p1", status=NOWHERE), now=NOW + 62))
+        o.pods.gate.set()
+        await passing(5.0)
+        assert o.slack.texts == []
+        assert o.ledger.pod("p1") is None
+
+
+@in_virtual_time
 async def test_an_api_server_that_is_away_is_asked_again() -> None:
     async with watching() as o:
         o.create_pod(uid="p1", status=NOWHERE)
