@@ -93,7 +93,7 @@ async def test_a_pod_that_goes_while_it_is_read_does_not_come_back() -> None:
         o.pods.gate = asyncio.Event()
         await passing(62.0)
         assert len(o.pods.asked) == 1
-        o.dispatcher.submit(o.engine.remove(pod(uid="p1", status=NOWHERE), now=NOW + 62))
+        o.dispatcher.submit(o.engine.remove(pod(uid="p1"), now=NOW + 62))
         o.pods.gate.set()
         await passing(5.0)
         assert o.slack.texts == []
