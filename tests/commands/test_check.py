@@ -13,12 +13,12 @@ import msgspec
 import pytest
 import yaml
 
+from commands.wrong_trackers import GOOD, KEY, REFUSED, TAKEN, TIMES, UNKNOWN, Found, of, reporting, tracker
 from podtracker import api
 from podtracker.__main__ import main
 from podtracker.commands import rules, schema
 from podtracker.commands.check import INLINE_KEY
 from podtracker.redact import Token
-from commands.wrong_trackers import GOOD, KEY, REFUSED, TAKEN, TIMES, UNKNOWN, Found, of, reporting, tracker
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

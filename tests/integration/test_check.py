@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from commands.wrong_trackers import KEY, REFUSED, TAKEN, TIMES, UNKNOWN, of
 from podtracker.commands.schema import problems
 from support.kube import ApiError, Kube
 from support.scene import NewNamespace
-from commands.wrong_trackers import KEY, REFUSED, TAKEN, TIMES, UNKNOWN, of
 
 _REPEATED: Final = r"(Invalid value: ((\"[^\"]*\"|\d+|null): )?)?"
 """What the API server puts before its sentence."""

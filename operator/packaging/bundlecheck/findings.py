@@ -21,10 +21,10 @@ class Finding:
     """One thing that is wrong."""
 
     check: str
-    """The check's id, such as `icon-mediatype`; of other programs' findings the program's name leads: `opm/validate`."""
+    """The check's id, such as `icon-mediatype`; another program's begins with its name: `opm/validate`."""
     severity: Severity
     file: str
-    """Relative to what was checked, with slashes; empty when the whole is meant."""
+    """Relative to the folder that holds the bundle's, with slashes; empty when the whole is meant."""
     path: str
     """Within the document, such as `spec.icon[0].mediatype`; empty when the whole file is meant."""
     message: str

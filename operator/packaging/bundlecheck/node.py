@@ -13,10 +13,10 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value, its file and its path. What is absent, or not of the kind asked for, is a node with the value None.
+    """A value, its file and its path. What is absent, or not of the kind asked for, is a node without a value, None.
 
-    So a check reads `csv.at("spec", "icon").items()` and need not care whether there is a spec: that is for the checks of
-    the document's shape.
+    So a check reads `csv.at("spec", "icon").items()` and need not care whether there is a spec: that is for the checks
+    of the document's shape.
     """
 
     value: Any
@@ -57,7 +57,7 @@ class Node:
         return self.value if isinstance(self.value, str) else ""
 
     @property
-    def mapping(self) -> dict[str, Any]:
+    def mapping(self) -> dict[Any, Any]:
         """The value when it is a mapping, else an empty one."""
         return self.value if isinstance(self.value, dict) else {}
 

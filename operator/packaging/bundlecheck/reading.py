@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +22,9 @@ class _Refused(yaml.YAMLError):
 
 
 class _Loader(_Base):  # type: ignore[misc]  # the quick loader exists only where PyYAML was built with it
-    """Without repeated keys (Go refuses them, Python takes the last) and with `y` and `n` as the booleans they are in Go."""
+    """Refuses repeated keys, as Go does where Python takes the last; `y` and `n` are booleans, as in Go."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the signature is PyYAML's
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """Build a mapping, once per key."""
         seen = set()
         for key, _ in getattr(node, "value", ()):
@@ -54,7 +55,10 @@ class File:
 def read_bytes(path: Path) -> bytes | str:
     """The content of a file, or a sentence that says why it cannot be had."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return "it is no regular file"
+        size = status.st_size
         if size > MAX_BYTES:
             return f"it has {size} bytes; no file of a bundle or catalog needs more than {MAX_BYTES}"
         return path.read_bytes()
@@ -82,7 +86,7 @@ def parse(content: bytes) -> tuple[Any, ...] | str:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
             return "it has an alias (`*name`); the readers of bundles differ on them, so write the value out"
-        return tuple(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - derived from the safe loader
+        return tuple(yaml.load_all(text, Loader=_Loader))
     except _Refused as error:
         return str(error)
     except (yaml.YAMLError, ValueError) as error:

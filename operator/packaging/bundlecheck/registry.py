@@ -41,7 +41,9 @@ class Check:
         if self.needs_csv and not subject.csv.exists:
             return
         for node, message in self.function(subject):
-            yield Finding(self.id, self.severity, node.file, node.path, message, self.remedy, self.source)
+            yield Finding(
+                self.id, self.severity, subject.shown(node.file), node.path, message, self.remedy, self.source
+            )
 
 
 CHECKS: dict[str, Check] = {}

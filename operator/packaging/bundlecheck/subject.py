@@ -64,6 +64,11 @@ class Subject:
         file = self.files.get(name)
         return next(_first(file), Node(None, name)) if file else Node(None, name)
 
+    def shown(self, file: str) -> str:
+        """The name of a file for people, relative to the repository; files of the bundle get its folder's name."""
+        inside = not file or file in self.files or file.rstrip("/") in {MANIFESTS, METADATA, *self.folders}
+        return f"{self.root.name}/{file}" if inside and self.root.name else file
+
     def beside(self, name: str) -> str | None:
         """The text of a file of the repository; None when it does not exist or is no text."""
         try:
@@ -95,6 +100,21 @@ def load(bundle: Path, catalog: Path | None = None, repository: Path | None = No
         catalog=subject.catalog,
         csv=csvs[0] if csvs else Node(None, f"{MANIFESTS}/"),
         annotations=_annotations(subject),
+    )
+
+
+def load_catalog(catalog: Path, repository: Path | None = None) -> Subject:
+    """Read a catalog alone.
+
+    Raises:
+        InputError: there is no such folder, or no YAML in it.
+    """
+    return Subject(
+        root=catalog,
+        files={},
+        folders=frozenset(),
+        repository=repository or catalog.resolve().parent,
+        catalog=_catalog(catalog),
     )
 
 

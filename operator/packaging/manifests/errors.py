@@ -18,3 +18,7 @@ class SourceError(ManifestsError):
 
 class TemplateError(ManifestsError):
     """A template cannot be rendered; the message names the template, the line and the variable."""
+
+
+class ReleaseError(ManifestsError):
+    """A version cannot be released now; the message says why, and what to do."""

@@ -60,4 +60,5 @@ def _generated(rendered: Mapping[str, str], root: Path) -> Iterator[str]:
 
 def _has_header(file: Path) -> bool:
     with file.open("rb") as stream:
-        return any(line.startswith(MARK.encode()) for line in stream.read(_HEAD).splitlines())
+        lines = stream.read(_HEAD).splitlines()
+    return any(line.removeprefix(b"<!-- ").startswith(MARK.encode()) for line in lines)

@@ -15,12 +15,18 @@ import pytest
 import yaml
 
 from manifests.cli import DRIFT, FAILED, OK, REPOSITORY, main
-from manifests.render import MARK, OUTPUTS, render
+from manifests.render import MARK, render
 from manifests.tree import update
 from podtracker import __version__, api
 
 TEMPLATES = REPOSITORY / "templates"
-PARTIALS = {"macros.j2"}
+PARTIALS = {
+    "macros.j2",
+    "bundle/csv.j2",
+    "bundle/description.md.j2",
+    "grafana/dashboard.json.j2",
+    "scorecard/tests.j2",
+}
 RENDERED = render(TEMPLATES)
 
 
@@ -102,12 +108,41 @@ def test_nothing_to_do_the_second_time(output: Path, capsys: pytest.CaptureFixtu
     assert {file: file.stat().st_mtime_ns for file in output.rglob("*.yaml")} == stamps
 
 
+OTHER_VALUES: dict[tuple[str, ...], tuple[object, str]] = {
+    ("version",): ("98.7.6", "98.7.6"),
+    ("releaseDate",): ("2031-02-03", "2031-02-03T00:00:00Z"),
+    ("replicas",): (5, "replicas: 5"),
+    ("images", "operator"): ("example.org/other/image", "example.org/other/image:v"),
+    ("images", "base"): ("example.org/other/base:1", "example.org/other/base:1"),
+    ("images", "opm"): ("example.org/other/opm:1", "example.org/other/opm:1"),
+    ("images", "scorecard"): ("example.org/other/scorecard:1", "example.org/other/scorecard:1"),
+    ("architectures",): (["s390x"], "arch.s390x"),
+    ("channels",): (["fast", "stable-v7"], "channel-fast.yaml"),
+    ("defaultChannel",): ("stable-v7", "defaultChannel: stable-v7"),
+    ("minKubeVersion",): ("1.77.0", "minKubeVersion: 1.77.0"),
+    ("openshiftVersions",): ("v4.77", "v4.77"),
+    ("capabilities",): ("Seamless Upgrades", "Seamless Upgrades"),
+    ("categories",): (["Logging & Tracing"], "Logging & Tracing"),
+    ("maturity",): ("beta", "maturity: beta"),
+    ("keywords",): (["other-keyword"], "other-keyword"),
+    ("provider", "url"): ("https://other.example", "https://other.example"),
+    ("maintainers",): ([{"name": "Somebody", "email": "some@body.example"}], "some@body.example"),
+    ("repository",): ("https://repository.example/x", "https://repository.example/x/blob"),
+    ("links",): ([{"name": "Other", "url": "https://link.example"}], "https://link.example"),
+    ("summary",): ("Another summary of twenty characters or more.", "Another summary of twenty"),
+    ("examples",): ([{"file": "tracker_batch", "description": "Another example."}], "Another example."),
+}
+"""Where a value is more than a word: another one, and what has to show of it."""
+
+
 def test_every_value_is_used(templates: Path) -> None:
-    changes = {path: f"changed-{number}x" for number, path in enumerate(leaves(VALUES))} | {("version",): "98.7.6"}
-    for path, value in changes.items():
+    changes = {path: (f"changed-{number}x",) * 2 for number, path in enumerate(leaves(VALUES))} | OTHER_VALUES
+    changes |= {path: ("true", f'{path[1]}: "true"') for path in changes if path[0] == "features"}
+    for path, (value, _) in changes.items():
         change_value(templates, path, value)
-    text = "".join(render(templates).values())
-    assert [path for path, value in changes.items() if value not in text] == []
+    rendered = render(templates)
+    text = "".join((*rendered, *rendered.values()))
+    assert [path for path, (_, shown) in changes.items() if shown not in text] == []
 
 
 def test_a_changed_value_is_drift(templates: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,6 +151,7 @@ def test_a_changed_value_is_drift(templates: Path, output: Path, capsys: pytest.
     assert capsys.readouterr().out.splitlines()[:-1] == [
         "config/rbac/role.yaml is not what its template gives",
         "config/rbac/role_binding.yaml is not what its template gives",
+        "docs/user/rights.md is not what its template gives",
     ]
 
 
@@ -147,9 +183,11 @@ def test_render_repairs_what_check_named_and_nothing_else(output: Path, capsys: 
     assert contents(output) == {**expected, "config/rbac/own.yaml": b"kind: Role\n"}
 
 
-@pytest.mark.parametrize("text", RENDERED.values(), ids=RENDERED)
-def test_form_of_each_file(text: str) -> None:
+@pytest.mark.parametrize(("path", "text"), RENDERED.items(), ids=RENDERED)
+def test_form_of_each_file(path: str, text: str) -> None:
     first, second, *_ = text.splitlines()
+    if path.endswith(".md"):
+        first, second = (line.removeprefix("<!-- ").removesuffix(" -->") for line in (first, second))
     assert first == "# SPDX-License-Identifier: Apache-2.0"
     assert second.startswith(MARK)
     assert second.endswith("; do not edit.")
@@ -160,7 +198,8 @@ def test_form_of_each_file(text: str) -> None:
 
 def test_every_template_makes_a_file() -> None:
     there = {file.relative_to(TEMPLATES).as_posix() for file in TEMPLATES.rglob("*.j2")}
-    assert there == {output.template for output in OUTPUTS} | PARTIALS
+    made_from = {text.split(MARK, 1)[1].partition(";")[0] for text in RENDERED.values()}
+    assert there == made_from | PARTIALS
 
 
 @pytest.mark.parametrize(
@@ -201,7 +240,7 @@ def test_undefined_in_a_shared_macro_names_the_macros_file(templates: Path, caps
     file = templates / "macros.j2"
     file.write_text(file.read_text(encoding="utf-8").replace("rule.why", "rule.reason"), encoding="utf-8")
     assert main(["render", "--check", "--templates", str(templates)]) == FAILED
-    assert "templates/macros.j2, line 11: 'dict object' has no attribute 'reason'" in capsys.readouterr().err
+    assert "manifests: templates/macros.j2, line 17: 'dict object' has no attribute 'reason'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -212,6 +251,10 @@ def test_undefined_in_a_shared_macro_names_the_macros_file(templates: Path, caps
         pytest.param(("namespace",), "Pod_Tracker", "at `$.namespace`", id="not-a-name"),
         pytest.param(("roles", "manager"), None, "Expected `str`, got `null` - at `$.roles.manager`", id="null"),
         pytest.param(("imgae",), "x", "Object contains unknown field `imgae`", id="unknown"),
+        pytest.param(("releaseDate",), "2026-02-30", "releaseDate: 2026-02-30 is no date", id="no-date"),
+        pytest.param(("images", "opm"), "opm", "at `$.images.opm`", id="no-tag"),
+        pytest.param(("channels",), ["alpha"], "at `$.channels[0]`", id="channel"),
+        pytest.param(("features", "proxy-aware"), True, "at `$.features.proxy-aware`", id="unquoted-boolean"),
     ],
 )
 def test_bad_value(
@@ -289,15 +332,79 @@ def test_the_version_is_the_operators() -> None:
 def test_nothing_binds_the_secret_reader() -> None:
     bindings = [
         document["roleRef"]["name"]
-        for text in RENDERED.values()
-        if (document := yaml.safe_load(text))["kind"] in {"RoleBinding", "ClusterRoleBinding"}
+        for path, text in RENDERED.items()
+        if path.endswith(".yaml")
+        and isinstance(document := yaml.safe_load(text), dict)
+        and document.get("kind") in {"RoleBinding", "ClusterRoleBinding"}
     ]
     assert sorted(bindings) == sorted([VALUES["roles"]["leader"], VALUES["roles"]["manager"]])
 
 
 def test_every_kustomization_lists_what_lies_beside_it() -> None:
     for file in (REPOSITORY / "config").rglob("kustomization.yaml"):
-        listed = set(yaml.safe_load(file.read_text(encoding="utf-8"))["resources"])
+        kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+        listed = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
         beside = {other.relative_to(file.parent).as_posix() for other in file.parent.rglob("*.yaml") if other != file}
         assert beside <= listed
         assert all((file.parent / entry).exists() for entry in listed)
+
+
+def test_values_for_one_time(tmp_path: Path) -> None:
+    flags = (
+        "--version",
+        "9.8.7",
+        "--image-base",
+        "example.org/x",
+        "--channels",
+        "stable",
+        "--bundle-image",
+        "e.org/y:z",
+    )
+    assert main(["render", "--output", str(tmp_path), *flags]) == OK
+    text = "".join(content.decode() for content in contents(tmp_path).values())
+    for shown in ("pod-tracker.v9.8.7", "example.org/x:v9.8.7", "image: e.org/y:z"):
+        assert shown in text
+    assert "candidate" not in (tmp_path / "bundle/metadata/annotations.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        pytest.param(
+            ["--version", "v1"], "a value from the command line is wrong: Expected `str` matching", id="version"
+        ),
+        pytest.param(["--image", "x"], "a value from the command line is wrong", id="image"),
+        pytest.param(["--default-channel", "fast"], "no version is in the default channel, fast", id="channel"),
+    ],
+)
+def test_bad_value_for_one_time(
+    flags: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", "--output", str(tmp_path), *flags]) == FAILED
+    assert sentence in capsys.readouterr().err
+    assert contents(tmp_path) == {}
+
+
+DIGEST = f"sha256:{'ab' * 32}"
+
+
+@pytest.mark.parametrize("image", ["example.org:5000/x/y:v1", f"example.org:5000/x/y@{DIGEST}"])
+def test_image_by_its_digest_everywhere(image: str, tmp_path: Path) -> None:
+    file = tmp_path / "image.digest"
+    file.write_text(f"{DIGEST}\n", encoding="utf-8")
+    flags = ("--image", image, "--digest-file", str(file))
+    assert main(["render", "--output", str(tmp_path / "tree"), *flags]) == OK
+    csv = yaml.safe_load((tmp_path / "tree/bundle/manifests/pod-tracker.clusterserviceversion.yaml").read_text("utf-8"))
+    container = csv["spec"]["install"]["spec"]["deployments"][0]["spec"]["template"]["spec"]["containers"][0]
+    related = next(variable["value"] for variable in container["env"] if variable["name"] == "RELATED_IMAGE_MANAGER")
+    named = {container["image"], related, csv["metadata"]["annotations"]["containerImage"]}
+    assert named | {image["image"] for image in csv["spec"]["relatedImages"]} == {f"example.org:5000/x/y@{DIGEST}"}
+
+
+@pytest.mark.parametrize("content", [None, "", "latest"])
+def test_no_digest_yet(content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "image.digest"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    assert main(["render", "--check", "--image", "example.org/x/y:v1", "--digest-file", str(file)]) == FAILED
+    assert "push the image first (make docker-push)" in capsys.readouterr().err

@@ -10,8 +10,8 @@ from bundlecheck.registry import ERROR, WARNING, Problems, check
 from bundlecheck.subject import CRD_KIND, CSV_KIND, Subject
 
 _ALWAYS: Final = frozenset({
-    CSV_KIND, CRD_KIND, "ClusterRole", "ClusterRoleBinding", "Service", "ServiceAccount", "Role", "RoleBinding", "Secret",
-    "ConfigMap", "PodDisruptionBudget", "PriorityClass",
+    CSV_KIND, CRD_KIND, "ClusterRole", "ClusterRoleBinding", "Service", "ServiceAccount", "Role", "RoleBinding",
+    "Secret", "ConfigMap", "PodDisruptionBudget", "PriorityClass",
 })  # fmt: skip
 _NEEDS_CRD: Final = frozenset({
     "PrometheusRule", "ServiceMonitor", "VerticalPodAutoscaler", "ConsoleYAMLSample", "ConsoleQuickStart",
@@ -20,8 +20,8 @@ _NEEDS_CRD: Final = frozenset({
 _POD_MONITOR: Final = "PodMonitor"
 _NETWORK_POLICY: Final = "NetworkPolicy"
 _DEFAULT_SCCS: Final = frozenset({
-    "anyuid", "hostaccess", "hostmount-anyuid", "hostnetwork", "hostnetwork-v2", "node-exporter", "nonroot", "nonroot-v2",
-    "privileged", "restricted", "restricted-v2",
+    "anyuid", "hostaccess", "hostmount-anyuid", "hostnetwork", "hostnetwork-v2", "node-exporter", "nonroot",
+    "nonroot-v2", "privileged", "restricted", "restricted-v2",
 })  # fmt: skip
 
 
@@ -145,9 +145,9 @@ def role_disruption_budgets(subject: Subject) -> Problems:
     """No role may write PodDisruptionBudgets."""
     for rule in _rules(subject):
         verbs = set(rule.at("verbs").texts()) & {"create", "update", "patch", "*"}
-        if verbs and "policy" in rule.at("apiGroups").texts():
-            if "poddisruptionbudgets" in rule.at("resources").texts():
-                yield rule.at("verbs"), f"it grants {', '.join(sorted(verbs))} of poddisruptionbudgets"
+        budgets = "policy" in rule.at("apiGroups").texts() and "poddisruptionbudgets" in rule.at("resources").texts()
+        if verbs and budgets:
+            yield rule.at("verbs"), f"it grants {', '.join(sorted(verbs))} of poddisruptionbudgets"
 
 
 @check(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections import Counter
 from typing import Any, Final
 
 from bundlecheck.node import Node
@@ -91,7 +90,7 @@ def one_document(subject: Subject) -> Problems:
 def is_object(subject: Subject) -> Problems:
     """Every file of manifests/ holds a Kubernetes object with a name."""
     for file in subject.files.values():
-        if not file.documents or not file.name.startswith(f"{MANIFESTS}/"):
+        if not file.documents or not _is_manifest(file):
             continue
         node = Node(file.documents[0], file.name)
         if not isinstance(node.value, dict):
@@ -138,7 +137,7 @@ def stray_csv(subject: Subject) -> Problems:
     "layout-strings",
     ERROR,
     "§1a, §1j; `opm render` and OLM v1 refuse what operator-sdk lets through",
-    'Quote it: unquoted true, yes, on, n, 1 and dates are no strings in YAML, and annotations and labels must be.',
+    "Quote it: unquoted true, yes, on, n, 1 and dates are no strings in YAML, and annotations and labels must be.",
     needs_csv=False,
 )
 def strings(subject: Subject) -> Problems:
@@ -242,4 +241,9 @@ def annotations_size(subject: Subject) -> Problems:
 
 
 def _is_yaml(file: File) -> bool:
-    return file.name.endswith((".yaml", ".yml", ".json")) or file.name.startswith(f"{MANIFESTS}/")
+    return file.name.endswith((".yaml", ".yml", ".json")) or _is_manifest(file)
+
+
+def _is_manifest(file: File) -> bool:
+    """Whether it lies in manifests/, not deeper: readers take every such file for a manifest, whatever its name."""
+    return file.name.startswith(f"{MANIFESTS}/") and file.name.count("/") == 1

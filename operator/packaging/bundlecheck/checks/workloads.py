@@ -151,26 +151,34 @@ def probes(subject: Subject) -> Problems:
 def security(subject: Subject) -> Problems:
     """Pods pass the restricted Pod Security Standard."""
     for pod in pods(subject):
-        shared = pod.at("securityContext")
         for container in (each for key in ("containers", "initContainers") for each in pod.at(key).items()):
-            own = container.at("securityContext")
-            if own.at("allowPrivilegeEscalation").value is not False:
-                yield own.at("allowPrivilegeEscalation"), "allowPrivilegeEscalation is not false"
-            if "ALL" not in own.at("capabilities", "drop").texts():
-                yield own.at("capabilities", "drop"), "not all capabilities are dropped"
-            if set(own.at("capabilities", "add").texts()) - {"NET_BIND_SERVICE"}:
-                yield own.at("capabilities", "add"), "capabilities are added"
-            if own.at("privileged").value is True:
-                yield own.at("privileged"), "it is privileged"
-            if _either(own, shared, "runAsNonRoot").value is not True:
-                yield own.at("runAsNonRoot"), "runAsNonRoot is not true"
-            if _either(own, shared, "runAsUser").value == 0:
-                yield own.at("runAsUser"), "it runs as root"
-            if _either(own, shared, "seccompProfile").at("type").value not in {"RuntimeDefault", "Localhost"}:
-                yield own.at("seccompProfile"), "there is no seccomp profile"
+            yield from _privileges(container.at("securityContext"))
+            yield from _identity(container.at("securityContext"), pod.at("securityContext"))
         for field in ("hostNetwork", "hostPID", "hostIPC"):
             if pod.at(field).value is True:
                 yield pod.at(field), f"{field} is true"
+
+
+def _privileges(own: Node) -> Problems:
+    """What a container may do beyond an ordinary process."""
+    if own.at("allowPrivilegeEscalation").value is not False:
+        yield own.at("allowPrivilegeEscalation"), "allowPrivilegeEscalation is not false"
+    if "ALL" not in own.at("capabilities", "drop").texts():
+        yield own.at("capabilities", "drop"), "not all capabilities are dropped"
+    if set(own.at("capabilities", "add").texts()) - {"NET_BIND_SERVICE"}:
+        yield own.at("capabilities", "add"), "capabilities are added"
+    if own.at("privileged").value is True:
+        yield own.at("privileged"), "it is privileged"
+
+
+def _identity(own: Node, shared: Node) -> Problems:
+    """As whom a container runs; what it does not say, its pod says."""
+    if _either(own, shared, "runAsNonRoot").value is not True:
+        yield own.at("runAsNonRoot"), "runAsNonRoot is not true"
+    if _either(own, shared, "runAsUser").value == 0:
+        yield own.at("runAsUser"), "it runs as root"
+    if _either(own, shared, "seccompProfile").at("type").value not in {"RuntimeDefault", "Localhost"}:
+        yield own.at("seccompProfile"), "there is no seccomp profile"
 
 
 def _either(own: Node, shared: Node, key: str) -> Node:
@@ -247,12 +255,17 @@ def service_accounts(subject: Subject) -> Problems:
 def arch_affinity(subject: Subject) -> Problems:
     """Where pods are bound to architectures, they are those that the CSV's labels name."""
     prefix = "operatorframework.io/arch."
-    labels = {key.removeprefix(prefix) for key in subject.csv.at("metadata", "labels").mapping if key.startswith(prefix)}
+    labels = {
+        key.removeprefix(prefix) for key in subject.csv.at("metadata", "labels").mapping if key.startswith(prefix)
+    }
     if not labels:
         return
     wanted = "requiredDuringSchedulingIgnoredDuringExecution"
     for pod in pods(subject):
         for term in pod.at("affinity", "nodeAffinity", wanted, "nodeSelectorTerms").items():
             for expression in term.at("matchExpressions").items():
-                if expression.at("key").value == "kubernetes.io/arch" and set(expression.at("values").texts()) != labels:
+                if (
+                    expression.at("key").value == "kubernetes.io/arch"
+                    and set(expression.at("values").texts()) != labels
+                ):
                     yield expression.at("values"), f"the labels name {', '.join(sorted(labels))}"
