@@ -61,8 +61,8 @@ test-unit: $(READY) ## Run the unit tests (seconds, no cluster).
 	$(PYTHON) -m pytest tests/unit $(PYTEST_ARGS)
 
 .PHONY: test-tools
-test-tools: $(READY) ## Run the tests of tools, commands, receivers, templates, recorded lives, and the model of the whole operator.
-	$(PYTHON) -m pytest tests/tools tests/commands tests/reporters tests/templates tests/traces tests/model $(PYTEST_ARGS)
+test-tools: $(READY) ## Run the tests of tools, packaging, commands, receivers, templates, recorded lives, and the model of the whole operator.
+	$(PYTHON) -m pytest tests/tools tests/bundle tests/commands tests/reporters tests/templates tests/traces tests/model $(PYTEST_ARGS)
 
 .PHONY: test-integration
 test-integration: $(READY) binaries ## Run the integration tests on a real etcd and kube-apiserver.

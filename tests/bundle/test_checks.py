@@ -26,6 +26,12 @@ def test_the_built_bundle_has_no_fault(tmp_path: Path) -> None:
     assert _BUILT.copy().check(tmp_path) == []
 
 
+def test_a_bundle_in_a_tree_of_releases_has_no_fault(tmp_path: Path) -> None:
+    tree = _BUILT.copy()
+    tree.folder = "operators/pod-tracker/0.2.0"
+    assert tree.check(tmp_path) == []
+
+
 @pytest.mark.skipif(_OURS is None, reason="bundle/ is not made yet: run `make bundle`")
 def test_our_bundle_has_no_fault(tmp_path: Path) -> None:
     assert _OURS is not None

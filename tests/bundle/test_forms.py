@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from bundlecheck import names, semver
-from bundlecheck.reading import parse
+from bundlecheck.reading import parse, read_bytes
 from bundlecheck.schemas import structural_faults, violations
 
 
@@ -89,6 +92,11 @@ def test_yaml_that_is_refused(content: bytes, words: str) -> None:
     said = parse(content)
     assert isinstance(said, str)
     assert any(word in said for word in words.split("|"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bytes(tmp_path / "pipe") == "it is no regular file"
 
 
 def test_schemas_refuse_what_the_api_server_drops() -> None:

@@ -14,6 +14,9 @@ import yaml
 MAX_BYTES: Final = 4 * 1024**2
 """Four times what a whole bundle may have; a larger file is not read."""
 
+_MAY_BE_ALIAS: Final = re.compile(r"(?:^|[\s\[{,:-])\*[^\s*]", re.MULTILINE)
+"""A quick first look: most files have none, and finding out for certain takes as long as reading them."""
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -84,7 +87,9 @@ def parse(content: bytes) -> tuple[Any, ...] | str:
     except UnicodeDecodeError as error:
         return f"it is not UTF-8: {error}"
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
+        if _MAY_BE_ALIAS.search(text) and any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)
+        ):
             return "it has an alias (`*name`); the readers of bundles differ on them, so write the value out"
         return tuple(yaml.load_all(text, Loader=_Loader))
     except _Refused as error:
