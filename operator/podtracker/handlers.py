@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import kopf
 from kopf import ConnectionInfo
+from kopf._core.engines.peering import Identity
 
 from podtracker.api import GROUP, PLURAL, VERSION
 
@@ -132,6 +133,8 @@ async def run(
     await kopf.operator(
         registry=registry,
         settings=settings(),
+        # Kopf's own guess asks for the user's name, which a container's uid has not got; standalone, nobody sees it.
+        identity=Identity("pod-tracker"),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=tuple(namespaces),

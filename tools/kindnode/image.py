@@ -4,7 +4,7 @@
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +16,11 @@ from devcluster.lock import exclusive
 from devcluster.progress import Progress
 from kindnode import pieces, pins, recipe
 from kindnode.archive import Image, write_archive
+from kindnode.debian import root_file_system
 from kindnode.engine import Engine
 
 _MAKER: Final = "pod-tracker-node-maker"
 _ASK_TIMEOUT: Final = 60.0
-_NO_DOCS: Final = "--dpkgopt=path-exclude=/usr/share/{}/*"
 
 
 class NodeImage:
@@ -72,8 +72,8 @@ class NodeImage:
 
     def _make(self, programs: Mapping[str, Path]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        base = self._debian("node", "minbase", pins.NODE_PACKAGES)
-        proxy = self._debian("proxy", "essential", pins.PROXY_PACKAGES)
+        base = root_file_system(self._engine, self._folder, "node", "minbase", pins.NODE_PACKAGES)
+        proxy = root_file_system(self._engine, self._folder, "proxy", "essential", pins.PROXY_PACKAGES)
         tags = _wanted_images(programs["kubeadm"])
         archive = self._folder / "images.tar"
         self._engine.narrator.say("writing the images that kubeadm wants")
@@ -93,28 +93,6 @@ class NodeImage:
         self._engine.ask("image", "prune", "--force")  # the former node image, unless a cluster still runs it
         shutil.rmtree(context)
         archive.unlink()
-
-    def _debian(self, name: str, variant: str, packages: Sequence[str]) -> Path:
-        """Return a tar file of a Debian root file system with these packages; made anew when they change."""
-        path = self._folder / f"{name}-{pins.SUITE}-{pins.digest_of(variant, packages)}.tar"
-        if path.exists():
-            return path
-        for old in self._folder.glob(f"{name}-*.tar"):
-            old.unlink()
-        unfinished = path.with_suffix(".unfinished.tar")
-        self._engine.must(
-            [
-                str(shutil.which("mmdebstrap")),
-                f"--variant={variant}",
-                f"--include={','.join(packages)}",
-                *(_NO_DOCS.format(folder) for folder in ("doc", "man", "locale", "info")),
-                pins.SUITE,
-                str(unfinished),
-            ],
-            f"installing Debian packages for the {name} image, usually 1 min",
-        )
-        unfinished.rename(path)
-        return path
 
     def _context(self, programs: Mapping[str, Path], *, pause: str) -> Path:
         """Return a folder with the Containerfile of the bare node and all it copies."""

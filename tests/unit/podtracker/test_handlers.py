@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
 from collections.abc import Mapping
@@ -158,3 +159,14 @@ def test_kopf_never_gives_up_and_does_not_hammer() -> None:
     assert all(0 < wait <= 10.0 for wait in waits)
     assert all(wait >= 5.0 for wait in waits[10:])
     assert len(set(waits[10:])) > 100
+
+
+async def test_kopf_does_not_ask_who_the_user_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def operator(**options: Any) -> None:
+        asked.append(options)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    await handlers.run(kopf.OperatorRegistry(), (), stop=asyncio.Event(), ready=asyncio.Event())
+    assert [options["identity"] for options in asked] == ["pod-tracker"]
