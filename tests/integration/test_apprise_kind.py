@@ -15,7 +15,9 @@ from support.scene import Scene
 from support.waiting import eventually
 
 APPRISE: Final = {"kind": "apprise"}
-ALLOWED: Final = {"APPRISE_SCHEMES": "json", "EGRESS_ALLOW": "127.0.0.0/8"}
+PATIENT: Final = {"WEBHOOK_TIMEOUT": "10"}
+"""Apprise's own process has to start first, which takes its time on a busy machine."""
+ALLOWED: Final = {"APPRISE_SCHEMES": "json", "EGRESS_ALLOW": "127.0.0.0/8", **PATIENT}
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ async def test_refused_urls(scene: Scene, receiver: RawServer) -> None:
         f"xml://127.0.0.1:{receiver.port}/": ("SchemeNotAllowed", "json"),
         f"json://127.0.0.1:{receiver.port}/": ("EgressForbidden", "EGRESS_ALLOW"),
     }
-    operator = await scene.operate(APPRISE_SCHEMES="json")
+    operator = await scene.operate(APPRISE_SCHEMES="json", **PATIENT)
     await scene.put_secret(url=next(iter(refusals)))
     await scene.track(**APPRISE)
     await scene.run("nginx")

@@ -62,6 +62,7 @@ async def test_relabelled_pods(scene: Scene) -> None:
     """A pod relabelled into the match is not new, but what happens to it then is told; one relabelled out is left."""
     await scene.operate()
     await scene.track(selector=WEB, events=["Created", "Ready", "Deleted"])
+    await scene.handled()
     await scene.run("stays", app="web")
     await scene.run("leaves", app="web")
     await scene.run("joins", app="other")

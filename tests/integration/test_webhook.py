@@ -131,7 +131,7 @@ async def test_refusals(scene: Scene, receiver: Hook) -> None:
     await scene.condition("ReporterReady", "True", "Configured")
     async with hook() as elsewhere:
         redirect = status(302, f"Location: {elsewhere.url()}")
-        refusals = {401: "InvalidAuth", 404: "Rejected", 403: "InvalidAuth", 302: "Redirected"}
+        refusals = {401: "InvalidAuth", 404: "Rejected", 302: "Redirected"}
         for tries, (code, reason) in enumerate(refusals.items(), start=1):
             receiver.script(redirect if code == 302 else status(code))
             if tries == 1:
