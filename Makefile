@@ -265,15 +265,17 @@ undeploy: $(READY) ## Remove what deploy installed, and with it every tracker.
 
 # Set-up, each step done when its file is newer than what it comes from.
 
-$(UV): requirements/uv.txt
+# The version is in the folder's name, so what is there is right; made beside it, so that others never see it half made.
+$(UV):
 	@echo "Installing uv $(UV_VERSION) into $(CACHE)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: python3 must be 3.11 or newer; it is $$(python3 --version)" >&2; exit 1; }
-	@rm -rf $(CACHE)/uv-$(UV_VERSION)
-	@python3 -m venv $(CACHE)/uv-$(UV_VERSION) || { echo "make: python3 -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@$(CACHE)/uv-$(UV_VERSION)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@touch $@
+	@mkdir -p $(CACHE)
+	@new=$$(mktemp -d $(CACHE)/uv-new.XXXXXX) && trap 'rm -rf "$$new"' EXIT && \
+	{ python3 -m venv $$new/made || { echo "make: python3 -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 1; }; } && \
+	$$new/made/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt && \
+	{ [ -x $@ ] || { rm -rf $(CACHE)/uv-$(UV_VERSION) && mv -T $$new/made $(CACHE)/uv-$(UV_VERSION); }; }
 
-$(READY): $(UV) requirements/dev.txt pyproject.toml
+$(READY): requirements/dev.txt pyproject.toml | $(UV)
 	@echo "Installing the Python environment into $(VENV)"
 	@$(UV) venv --quiet --allow-existing --python "$$(command -v python3)" $(VENV)
 	@$(UV) pip sync --quiet --compile-bytecode --python $(PYTHON) --require-hashes requirements/dev.txt

@@ -349,7 +349,7 @@ class Engine:
         return True
 
     def _means(self, tracker: str, pod: Pod) -> bool:
-        return any(candidate.uid == tracker for candidate in self._index.matching(pod))
+        return self._index.means(tracker, pod)
 
     def _join(self, tracker: Tracker, pod: Pod, now: float) -> list[Notification]:
         """A tracker learns from its list of a pod that others know already.
@@ -368,7 +368,7 @@ class Engine:
                 self._changed(uid)
         found += self._tell(tracker, pod, self._news_of_unknown(tracker, pod, now, appeared=True), NOTHING, now)
         seen = msgspec.structs.replace(look.seen, deadlines=record.seen.deadlines)
-        self._ledger.put_pod(pod.uid, pod.namespace, pod.name, (*record.trackers, tracker.uid), seen)
+        self._ledger.join(tracker.uid, pod.uid, seen)
         self._changed(tracker.uid)
         return found
 

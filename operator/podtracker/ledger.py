@@ -241,16 +241,26 @@ class Ledger:
             return old is not None
         group = self._groups.setdefault(group, group)
         before = old.trackers if old is not None else ()
-        for tracker in before:
-            if tracker not in group:
+        if before != group:
+            was, now = frozenset(before), frozenset(group)
+            for tracker in was - now:
                 _add(self._pod_counts, tracker, -1)
-        for tracker in group:
-            if tracker not in before:
+            for tracker in now - was:
                 _add(self._pod_counts, tracker, 1)
         self._pods[pod_uid] = PodRecord(namespace=namespace, name=name, trackers=group, seen=seen)
         self._note_due(pod_uid, seen)
         self._changed_pods.add(pod_uid)
         return True
+
+    def join(self, tracker: str, pod_uid: str, seen: Seen | None) -> None:
+        """One more tracker knows a pod: as `put_pod`, at the cost of one where a thousand do."""
+        record = self._pods[pod_uid]
+        group = (*record.trackers, tracker)
+        group = self._groups.setdefault(group, group)
+        self._pods[pod_uid] = PodRecord(namespace=record.namespace, name=record.name, trackers=group, seen=seen)
+        _add(self._pod_counts, tracker, 1)
+        self._note_due(pod_uid, seen)
+        self._changed_pods.add(pod_uid)
 
     def part(self, tracker: str, pod_uid: str) -> None:
         """The tracker does not mean the pod any more."""

@@ -82,6 +82,15 @@ class TrackerIndex:
             meant.append(tracker)
         return tuple(meant)
 
+    def means(self, uid: str, pod: Pod) -> bool:
+        """Whether this one tracker means the pod: as `matching` says, at the cost of one."""
+        tracker = self._trackers.get(uid)
+        if tracker is None or tracker.namespace != pod.namespace:
+            return False
+        if tracker.spec.selector is not None:
+            return selects(tracker.spec.selector, pod.labels)
+        return _keys_of(tracker)[0] in self._candidates(pod)
+
     def orphan(self, pod: Pod) -> Owner | None:
         """The pod's owner, where what it belongs to decides about trackers and is not known yet."""
         for workload in self._workloads.get(pod.namespace, ()):

