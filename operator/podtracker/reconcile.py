@@ -305,7 +305,7 @@ class Reconciler:
         self._verdicts.message(tracker.uid, problem, given=given)
 
     async def _list_pods(self, item: _Item, tracker: Tracker) -> None:
-        """List the pods of a tracker that came after the watch had passed them, and of those that want the same list."""
+        """List the pods of a tracker that came after the watch had passed them, and of those that want the same."""
         if self._engine.relisting(tracker.namespace):
             self._queue.add_after(tracker.uid, _AFTER_RELIST)
             return
