@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 
+from devcluster import ports
 from fakeslack.outcomes import (
     AcceptThenDrop,
     ApiError,
@@ -17,7 +18,6 @@ from fakeslack.outcomes import (
 )
 from fakeslack.server import FakeSlack
 from support.manifests import CHANNEL, OTHER_CHANNEL
-from support.process import free_port
 from support.scene import Scene
 from support.waiting import eventually
 
@@ -166,7 +166,7 @@ async def test_slack_away_and_back(scene: Scene, slack: FakeSlack) -> None:
 
 async def test_unreachable_shows_without_any_pod(scene: Scene) -> None:
     """A wrong SLACK_API_URL shows at once."""
-    await scene.operate(SLACK_API_URL=f"http://127.0.0.1:{free_port()}/api/")
+    await scene.operate(SLACK_API_URL=f"http://127.0.0.1:{ports.choose(1)[0]}/api/")
     await scene.track()
     await scene.condition("ReporterReady", "False", "Unreachable")
     await scene.condition("Ready", "False", "Unreachable")

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from devcluster import ports
 from fakeslack.outcomes import Hang
 from fakeslack.server import FakeSlack
 from support.manifests import OTHER_CHANNEL
 from support.operators import Operators
-from support.process import Operator, free_port
+from support.process import Operator
 from support.scene import Scene
 from support.waiting import eventually
 
@@ -99,7 +100,7 @@ async def test_no_kubeconfig(operators: Operators) -> None:
 async def test_term_while_the_api_server_is_away(operators: Operators, tmp_path: Path) -> None:
     """Asked to end while it still waits for the API server, it ends soon and well."""
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(_config_of(f"http://127.0.0.1:{free_port()}"))
+    kubeconfig.write_text(_config_of(f"http://127.0.0.1:{ports.choose(1)[0]}"))
     operator = operators.prepare(KUBECONFIG=str(kubeconfig))
     operator.spawn()
     await eventually(lambda: "Cannot connect" in operator.output(), what="its first complaint")

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Final
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from devcluster import ports
 from support.waiting import POLL, eventually
 
 FAST: Final[Mapping[str, str]] = {
@@ -52,8 +52,7 @@ class Operator:
 
     def __init__(self, env: Mapping[str, str], log: Path, *, flags: Sequence[str] = ()) -> None:
         """Prepare `podtracker run`; settings not in `env` keep their defaults, but ports are free ones."""
-        self.health_port = free_port()
-        self.metrics_port = free_port()
+        self.health_port, self.metrics_port = ports.choose(2)
         self.log = log
         self._command = [*self.command("run"), *flags]
         self._env = {
@@ -189,11 +188,3 @@ class Operator:
     def _require(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "start the operator first"
         return self._process
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 
+from devcluster import ports
 from podtracker.errors import SettingsError
 from podtracker.metrics import Metrics
 from podtracker.web import Address, Check, health_app, metrics_app, serving
@@ -20,11 +21,6 @@ def taken() -> Iterator[int]:
     """A port that somebody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def says(problem: str | None) -> Check:
@@ -72,7 +68,7 @@ async def test_metrics_are_served_as_prometheus_wants_them() -> None:
 
 
 async def test_serving_lasts_as_long_as_its_context() -> None:
-    port = free_port()
+    port = ports.choose(1)[0]
     app = health_app(live={}, ready={}, role=lambda: "leader")
     async with ClientSession() as session:
         async with serving(app, Address("127.0.0.1", port)):
