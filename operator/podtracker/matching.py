@@ -96,7 +96,7 @@ class TrackerIndex:
         for workload in self._workloads.get(pod.namespace, ()):
             if (between := BETWEEN.get(workload)) is not None:
                 owner = pod.controller
-                if owner is not None and owner.kind == between and owner.uid not in self.parents:
+                if owner is not None and owner.native and owner.kind == between and owner.uid not in self.parents:
                     return owner
         return None
 
@@ -113,7 +113,7 @@ class TrackerIndex:
                     yield namespace, "label", label
         if namespace in self._workloads:
             owner = pod.controller
-            if owner is not None:
+            if owner is not None and owner.native:
                 yield namespace, "workload", owner.kind, owner.name
                 for workload, between in BETWEEN.items():
                     if owner.kind == between and (parent := self.parents.get(owner.uid)):

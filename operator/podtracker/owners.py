@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from podtracker.errors import KubeError
-from podtracker.matching import TrackerIndex
+from podtracker.matching import BETWEEN, TrackerIndex
 from podtracker.patience import patiently
 from podtracker.pods import Owner, Pod
 
@@ -74,7 +74,8 @@ class Owners:
             if error.forbidden:
                 logger.warning("cannot read owners", extra={"kind": owner.kind, "error": str(error)})
             return by_convention(owner, pod)
-        return found.name if found is not None else ""
+        # Others make ReplicaSets and Jobs too, such as a Rollout of Argo's: no tracker means those.
+        return found.name if found is not None and found.native and BETWEEN.get(found.kind) == owner.kind else ""
 
 
 def by_convention(owner: Owner, pod: Pod) -> str:

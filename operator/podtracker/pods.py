@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 _ABSENT: Final = msgspec.Raw()
+_NATIVE_GROUPS: Final = frozenset({"apps", "batch"})
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -22,6 +23,12 @@ class Owner(msgspec.Struct, frozen=True):
     name: str = ""
     uid: str = ""
     controller: bool = False
+    api_version: str = msgspec.field(default="", name="apiVersion")
+
+    @property
+    def native(self) -> bool:
+        """Whether it is one of Kubernetes' own workloads; others use the same kinds (a StatefulSet of OpenKruise)."""
+        return self.api_version.partition("/")[0] in _NATIVE_GROUPS
 
 
 class PodMetadata(msgspec.Struct, frozen=True):

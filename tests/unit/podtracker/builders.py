@@ -61,9 +61,10 @@ def pod(
     version: int = 1,
     labels: Mapping[str, str] | None = None,
     owner: tuple[str, str] | None = None,
+    owner_group: str = "apps",
     status: Mapping[str, Any] | None = None,
 ) -> Pod:
-    """A pod as the operator decodes it; `owner` is the kind and the name of its controller."""
+    """A pod as the operator decodes it; `owner` is the kind and the name of its controller, of `owner_group`."""
     body = pod_body(name, namespace=namespace, uid=uid, created=created, version=version)
     if labels is not None:
         body["metadata"]["labels"] = dict(labels)
@@ -71,7 +72,7 @@ def pod(
         kind, of = owner
         body["metadata"]["ownerReferences"] = [
             {"kind": "Node", "name": "n", "uid": "n-uid"},
-            {"apiVersion": "apps/v1", "kind": kind, "name": of, "uid": f"{of}-uid", "controller": True},
+            {"apiVersion": f"{owner_group}/v1", "kind": kind, "name": of, "uid": f"{of}-uid", "controller": True},
         ]
     if status is not None:
         body["status"] = dict(status)

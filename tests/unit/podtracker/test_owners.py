@@ -26,7 +26,7 @@ class Scene:
 
 
 def belongs(name: str, kind: str = "Deployment") -> Owner:
-    return Owner(kind=kind, name=name, uid=f"{name}-uid", controller=True)
+    return Owner(kind=kind, name=name, uid=f"{name}-uid", controller=True, api_version="apps/v1")
 
 
 @in_virtual_time
@@ -58,6 +58,21 @@ async def test_what_is_gone_or_forbidden_is_found_by_its_name() -> None:
     job = pod("p", owner=("Job", "night-29000000"))
     await s.owners.resolve([gone, shut, job])
     assert [[one.uid for one in s.index.matching(each)] for each in (gone, shut, job)] == [["t1"], ["t1"], ["t2"]]
+
+
+@in_virtual_time
+async def test_the_workloads_of_others_are_not_ours() -> None:
+    """Argo's Rollouts make ReplicaSets, and OpenKruise has a StatefulSet of its own."""
+    s = Scene()
+    s.index.put(tracker("t3", spec={"workloadRef": {"kind": "StatefulSet", "name": "db"}}))
+    rollout = Owner(kind="Rollout", name="web", uid="r", controller=True, api_version="argoproj.io/v1alpha1")
+    s.source.owned = {"web-1": rollout}
+    rolled = pod("p", owner=("ReplicaSet", "web-1"))
+    await s.owners.resolve([rolled, pod("q", owner=("ReplicaSet", "web-2"), owner_group="example.org")])
+    assert s.source.asked == [("team", "ReplicaSet", "web-1")]
+    assert not s.index.matching(rolled)
+    assert not s.index.matching(pod("p", owner=("StatefulSet", "db"), owner_group="apps.kruise.io"))
+    assert s.index.matching(pod("p", owner=("StatefulSet", "db")))
 
 
 @in_virtual_time
