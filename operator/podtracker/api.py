@@ -32,6 +32,10 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 DEFAULT_SECRET_KEY: Final = "token"  # noqa: S105 - the name of a key in a Secret, not its value
 """The key of the referenced Secret that holds a Slack token, where the tracker names none."""
 
+_SUBDOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""What pods and Secrets can be called; RE2 and Python read it alike."""
+_DATA_KEY: Final = "[-._a-zA-Z0-9]+"
+"""What a key of a Secret can be called."""
 _QUOTED: Final = re.compile(r"value '.*?'(?= - at|$)", re.DOTALL)
 """Where msgspec repeats a value that it refuses; it could be a token in the wrong field."""
 
@@ -129,7 +133,18 @@ class Reporter(msgspec.Struct, frozen=True, omit_defaults=True):
         Meta(
             description="Secret that holds the credential. For slack: the bot token (scope `chat:write`) under `key`."
             " For webhook and apprise: the Secret's keys `url`, and for webhook optionally `token` and `hmacKey`.",
-            extra_json_schema=_rules(_rule("has(self.name)", "write name: the Secret that holds the token")),
+            # Here and not on the fields themselves: a token that was put into the wrong one is not printed.
+            extra_json_schema=_rules(
+                _rule("has(self.name)", "write name: the Secret that holds the token"),
+                _rule(
+                    f"!has(self.name) || self.name.matches('^{_SUBDOMAIN}$')",
+                    "write a Secret's name: lower case letters, digits, '-' and '.'",
+                ),
+                _rule(
+                    f"!has(self.key) || self.key.matches('^{_DATA_KEY}$')",
+                    "write a key of the Secret: letters, digits, '-', '_' and '.'",
+                ),
+            ),
         ),
     ] = msgspec.field(default=None, name="keySecretRef")
     key: (
@@ -243,7 +258,7 @@ class PodTrackerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                 description="Exact name of the pod to report, in the tracker's namespace.",
                 extra_json_schema=_rules(
                     _rule(
-                        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+                        f"self.matches('^{_SUBDOMAIN}$')",
                         "write a pod's exact name: lower case letters, digits, '-' and '.'; no wildcards",
                     )
                 ),
@@ -574,9 +589,17 @@ def _problem(spec: PodTrackerSpec) -> str | None:
     return _reporter_problem(spec.reporter)
 
 
+def _is_secret(ref: SecretRef) -> bool:
+    """Whether a Secret and a key can be called that; both are written into requests, and into commands for people."""
+    good_key = ref.key is None or re.fullmatch(_DATA_KEY, ref.key) is not None
+    return good_key and re.fullmatch(_SUBDOMAIN, ref.name) is not None
+
+
 def _reporter_problem(reporter: Reporter) -> str | None:
     if (reporter.key is None) == (reporter.key_secret_ref is None):
         return "spec.reporter needs exactly one of keySecretRef and key"
+    if reporter.key_secret_ref is not None and not _is_secret(reporter.key_secret_ref):
+        return "spec.reporter.keySecretRef names no Secret, or no key, that could exist"
     if reporter.kind == "slack":
         return None if reporter.channel else "spec.reporter.channel is missing: kind slack needs the channel's ID"
     if reporter.channel is not None:

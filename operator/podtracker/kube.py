@@ -204,7 +204,7 @@ class KubeClient:
         Raises:
             KubeError: not_found where it is gone.
         """
-        path = f"{_OWNERS[kind][0]}/namespaces/{quote(namespace)}/{_OWNERS[kind][1]}/{quote(name)}"
+        path = f"{_OWNERS[kind][0]}/namespaces/{_part(namespace)}/{_OWNERS[kind][1]}/{_part(name)}"
         raw = await self._read("GET", path, accept=_METADATA_ONLY)
         owners = _decoded(raw, _OwnedBody).metadata.owners or ()
         return next((owner for owner in owners if owner.controller), None)
@@ -217,7 +217,7 @@ class KubeClient:
         Raises:
             KubeError: not_found where the CRD is not installed.
         """
-        path = f"{_TRACKERS}/{PLURAL}" if namespace is None else f"{_TRACKERS}/namespaces/{quote(namespace)}/{PLURAL}"
+        path = f"{_TRACKERS}/{PLURAL}" if namespace is None else f"{_TRACKERS}/namespaces/{_part(namespace)}/{PLURAL}"
         found: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -230,7 +230,7 @@ class KubeClient:
 
     async def apply_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> None:
         """Server-side apply the status of a tracker; one made anew under the name is not touched (409 by its uid)."""
-        path = f"{_TRACKERS}/namespaces/{quote(namespace)}/{PLURAL}/{quote(name)}/status"
+        path = f"{_TRACKERS}/namespaces/{_part(namespace)}/{PLURAL}/{_part(name)}/status"
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "PodTracker",
@@ -243,16 +243,16 @@ class KubeClient:
 
     async def get_secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """The data of a Secret, by key."""
-        raw = await self._read("GET", f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}")
+        raw = await self._read("GET", f"/api/v1/namespaces/{_part(namespace)}/secrets/{_part(name)}")
         return _decoded(raw, _SecretBody).data
 
     async def create_event(self, namespace: str, event: Mapping[str, Any]) -> None:
         """Create a Kubernetes Event."""
-        await self._read("POST", f"/api/v1/namespaces/{quote(namespace)}/events", body=event)
+        await self._read("POST", f"/api/v1/namespaces/{_part(namespace)}/events", body=event)
 
     async def patch_event(self, namespace: str, name: str, patch: Mapping[str, Any]) -> None:
         """Merge-patch a Kubernetes Event."""
-        path = f"/api/v1/namespaces/{quote(namespace)}/events/{quote(name)}"
+        path = f"/api/v1/namespaces/{_part(namespace)}/events/{_part(name)}"
         await self._read("PATCH", path, body=patch, content_type=_MERGE)
 
     # the operator's own namespace
@@ -300,7 +300,7 @@ class KubeClient:
 
     def _own(self, plural: str, name: str) -> str:
         group = "/apis/coordination.k8s.io/v1" if plural == "leases" else "/api/v1"
-        return f"{group}/namespaces/{quote(self._namespace)}/{plural}/{quote(name)}"
+        return f"{group}/namespaces/{_part(self._namespace)}/{plural}/{_part(name)}"
 
     # requests
 
@@ -414,5 +414,19 @@ def _unreachable(error: BaseException) -> KubeError:
     return KubeError(0, "Unreachable", str(error) or type(error).__name__)
 
 
+def _part(name: str) -> str:
+    """A name as one part of a path.
+
+    Tenants choose the names of Secrets and of their pods' owners, and `..` is resolved before a path is sent: such a
+    name would lead out of the tenant's namespace.
+
+    Raises:
+        KubeError: not_found, because no object can be called that (Kubernetes: IsValidPathSegmentName).
+    """
+    if name in {"", ".", ".."} or "/" in name or "%" in name:
+        raise KubeError(404, "NotFound", "no object can have such a name")
+    return quote(name, safe="")
+
+
 def _pods(namespace: str | None) -> str:
-    return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{quote(namespace)}/pods"
+    return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{_part(namespace)}/pods"

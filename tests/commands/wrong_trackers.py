@@ -18,6 +18,7 @@ GOOD: Final = {"kind": "slack", "channel": "C1", "keySecretRef": {"name": "a"}}
 BLOCKED: Final = ("", NOT_CHECKED)
 ONE_WAY: Final = "exactly one of name"
 ONE_KEY: Final = "write exactly one of keySecretRef (a Secret with the token; better) and key (the token inline)"
+SECRET_NAME: Final = "write a Secret's name: lower case letters, digits, '-' and '.'"
 CHANNEL: Final = "kind slack needs channel: write the channel's ID, such as C0821GM4602"
 EVENTS: Final = 'supported values: "CrashLooping", "Created", "Deleted", "Failed", "ImagePullFailed", "OOMKilled"'
 
@@ -66,6 +67,7 @@ TAKEN: Final[Mapping[str, dict[str, Any]]] = {
     "a job": of_workload(kind="Job", name="web", apiVersion="batch/v1"),
     "every event": of(events=[event.value for event in api.Event]),
     "null for nothing": of(events=None, muteUntil=None, selector=None),
+    "a key of a Secret": reporting(kind="slack", channel="C1", keySecretRef={"name": "a.b-1", "key": "A_b-1.c"}),
     "a null key": reporting(kind="slack", channel="C1", key=None, keySecretRef={"name": "a", "key": None}),
     "a webhook": reporting(kind="webhook", keySecretRef={"name": "a"}),
     "apprise": reporting(kind="apprise", keySecretRef={"name": "a"}),
@@ -141,7 +143,26 @@ REFUSED: Final[Mapping[str, tuple[dict[str, Any], tuple[Found, ...]]]] = {
     ),
     "Secret with an empty name": (
         reporting(kind="slack", channel="C1", keySecretRef={"name": ""}),
-        (("spec.reporter.keySecretRef.name", "spec.reporter.keySecretRef.name in body should be at least 1 chars"),),
+        (
+            ("spec.reporter.keySecretRef.name", "spec.reporter.keySecretRef.name in body should be at least 1 chars"),
+            ("spec.reporter.keySecretRef", SECRET_NAME),
+        ),
+    ),
+    "Secret of another namespace": (
+        reporting(kind="slack", channel="C1", keySecretRef={"name": "../../other/secrets/pod-tracker-reporter"}),
+        (("spec.reporter.keySecretRef", SECRET_NAME),),
+    ),
+    "token as the name of a Secret": (
+        reporting(kind="slack", channel="C1", keySecretRef={"name": f"xoxb_{KEY}"}),
+        (("spec.reporter.keySecretRef", SECRET_NAME),),
+    ),
+    "command as a Secret": (
+        reporting(kind="webhook", keySecretRef={"name": "a; echo b"}),
+        (("spec.reporter.keySecretRef", SECRET_NAME),),
+    ),
+    "command as a key of a Secret": (
+        reporting(kind="slack", channel="C1", keySecretRef={"name": "a", "key": f"$(echo {KEY})"}),
+        (("spec.reporter.keySecretRef", "write a key of the Secret: letters, digits, '-', '_' and '.'"),),
     ),
     "text as a Secret": (
         reporting(kind="slack", channel="C1", keySecretRef="a"),

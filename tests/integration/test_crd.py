@@ -77,6 +77,7 @@ ONE_TARGET: Final = "spec: Invalid value: write exactly one of name (of a pod), 
 CHANNEL: Final = "kind slack needs channel: write the channel's ID, such as C0821GM4602"
 POD_NAME: Final = "write a pod's exact name: lower case letters, digits, '-' and '.'; no wildcards"
 SECRET_NAME: Final = "spec.reporter.keySecretRef: Invalid value: write name: the Secret that holds the token"
+WRONG_SECRET: Final = "spec.reporter.keySecretRef: Invalid value: write a Secret's name: lower case letters, digits"
 SECRET: Final = {"name": "pod-tracker-reporter"}
 KINDS: Final = 'supported values: "apprise", "slack", "webhook"'
 NO_CHANNEL: Final = "spec.reporter: Invalid value: channel is for kind slack only: write the URL"
@@ -318,6 +319,19 @@ CREDENTIALS: Final = {
     "Secret a string": (
         tracker(reporter={"key": DROP, "keySecretRef": "pod-tracker-reporter"}),
         ".spec.reporter.keySecretRef: expected map",
+    ),
+    "Secret's name leads elsewhere": (
+        tracker(reporter={"key": DROP, "keySecretRef": {"name": "../../other/secrets/pod-tracker-reporter"}}),
+        WRONG_SECRET,
+    ),
+    "Secret's name a command": (
+        tracker(reporter={"key": DROP, "keySecretRef": {"name": f"a; echo {TOKEN}"}}),
+        WRONG_SECRET,
+    ),
+    "Secret's name a token": (tracker(reporter={"key": DROP, "keySecretRef": {"name": f"{TOKEN}_x"}}), WRONG_SECRET),
+    "key in the Secret a command": (
+        tracker(reporter={"key": DROP, "keySecretRef": {**SECRET, "key": f"$(echo {TOKEN})"}}),
+        "spec.reporter.keySecretRef: Invalid value: write a key of the Secret: letters, digits, '-', '_' and '.'",
     ),
     "key in the Secret empty": (
         tracker(reporter={"key": DROP, "keySecretRef": {**SECRET, "key": ""}}),

@@ -12,14 +12,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 _HAS: Final = re.compile(r"has\(self\.(\w+)\)")
-_POD_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
 
 TWINS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "(has(self.name) ? 1 : 0) + (has(self.selector) ? 1 : 0) + (has(self.workloadRef) ? 1 : 0) == 1": lambda spec: (
         sum(way in spec for way in ("name", "selector", "workloadRef")) == 1
     ),
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')": lambda name: (
-        _POD_NAME.fullmatch(name) is not None
+        _SUBDOMAIN.fullmatch(name) is not None
+    ),
+    "!has(self.name) || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')": (
+        lambda ref: "name" not in ref or _SUBDOMAIN.fullmatch(ref["name"]) is not None
+    ),
+    "!has(self.key) || self.key.matches('^[-._a-zA-Z0-9]+$')": lambda ref: (
+        "key" not in ref or _DATA_KEY.fullmatch(ref["key"]) is not None
     ),
     "has(self.key) != has(self.keySecretRef)": lambda reporter: ("key" in reporter) != ("keySecretRef" in reporter),
     "!has(self.kind) || self.kind != 'slack' || (has(self.channel) && self.channel != '')": lambda reporter: (

@@ -88,6 +88,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "ref a string": (tracker_body(reporter=by_secret() | {"keySecretRef": SECRET}), "keySecretRef"),
     "ref without name": (tracker_body(reporter=by_secret() | {"keySecretRef": {"key": "k"}}), "keySecretRef"),
     "ref name empty": (tracker_body(reporter=by_secret() | {"keySecretRef": {"name": ""}}), "keySecretRef"),
+    "ref name leads elsewhere": (
+        tracker_body(reporter=by_secret() | {"keySecretRef": {"name": "../../other/secrets/pod-tracker-reporter"}}),
+        "keySecretRef",
+    ),
+    "ref name a command": (
+        tracker_body(reporter=by_secret() | {"keySecretRef": {"name": f"a; echo {SECRET}"}}),
+        "keySecretRef",
+    ),
+    "ref key a command": (
+        tracker_body(reporter=by_secret() | {"keySecretRef": {"name": "a", "key": f"$(echo {SECRET})"}}),
+        "keySecretRef",
+    ),
     "ref key empty": (tracker_body(reporter=by_secret() | {"keySecretRef": {"name": "a", "key": ""}}), "keySecretRef"),
 }
 

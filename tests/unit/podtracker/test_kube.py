@@ -232,6 +232,22 @@ async def test_names_cannot_leave_their_place_in_the_path(scene: Scene) -> None:
     assert [query for _, _, query, _ in scene.api.requests] == [{}, {}]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../../other/secrets/a", "../a", "a/..", "/a", "a/b", "..%2f..%2fother%2fsecrets%2fa", "%2e%2e", "%"],
+)
+async def test_a_name_that_nothing_can_have_is_asked_for_nowhere(name: str, scene: Scene) -> None:
+    for call in (
+        scene.kube.get_secret("team", name),
+        scene.kube.get_secret(name, "pod-tracker-reporter"),
+        scene.kube.get_owner("team", "ReplicaSet", name),
+        scene.kube.get_owner(name, "Job", "a"),
+        scene.kube.list_pods(name, limit=1, continue_token=""),
+    ):
+        assert (await failure(call)).not_found
+    assert scene.api.requests == []
+
+
 # the operator's own objects
 
 
