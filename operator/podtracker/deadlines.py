@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 LOOK = 1.0
 """Seconds between looks at the clock: deadlines are whole seconds, and of minutes."""
 RETRY = 5.0
-"""Seconds until a pod that could not be read is asked for again."""
+"""Seconds until pods of a namespace that could not be read are asked for again."""
 AT_ONCE = 20
 """Pods read for one look, so that a thousand that become due together do not crowd the API server."""
 
@@ -57,21 +57,38 @@ class Deadlines:
         self._owners = owners
         self._dispatcher = dispatcher
         self._wall = wall
+        self._resting: dict[str, float] = {}
+        """Namespaces whose pods could not be read, with when they are asked for again."""
 
     async def run(self) -> None:
         """Watch the clock, for ever."""
         while True:
-            due = self._ledger.due_pods(self._wall())
-            try:
-                for uid in due[:AT_ONCE]:
-                    await self._look_at(uid)
-            except KubeError as error:
-                logger.warning("cannot read a pod", extra={"error": str(error)})
-                await asyncio.sleep(RETRY)
+            due = self._due(self._wall())
+            for uid in due[:AT_ONCE]:
+                await self._look_at(uid)
             if len(due) <= AT_ONCE:
                 await asyncio.sleep(LOOK)
 
+    def _due(self, now: float) -> list[str]:
+        self._resting = {namespace: until for namespace, until in self._resting.items() if until > now}
+        return [uid for uid in self._ledger.due_pods(now) if self._namespace(uid) not in self._resting]
+
+    def _namespace(self, uid: str) -> str:
+        record = self._ledger.pod(uid)
+        return record.namespace if record is not None else ""
+
     async def _look_at(self, uid: str) -> None:
+        namespace = self._namespace(uid)
+        if not namespace or namespace in self._resting:
+            return
+        try:
+            await self._read_anew(uid)
+        except KubeError as error:
+            # One namespace that may not be read any more must not keep the others waiting.
+            logger.warning("cannot read a pod", extra={"namespace": namespace, "error": str(error)})
+            self._resting[namespace] = self._wall() + RETRY
+
+    async def _read_anew(self, uid: str) -> None:
         record = self._ledger.pod(uid)
         if record is None:
             return

@@ -127,6 +127,8 @@ class FakePods:
 
     def __init__(self, *answers: bytes | Exception) -> None:
         self.answers: deque[bytes | Exception] = deque(answers)
+        self.refused: dict[str, Exception] = {}
+        """By namespace: what every list of it ends in."""
         self.asked: list[dict[str, Any]] = []
         self.gate: asyncio.Event | None = None
 
@@ -151,6 +153,8 @@ class FakePods:
         )
         if self.gate is not None:
             await self.gate.wait()
+        if namespace in self.refused:
+            raise self.refused[namespace]
         answer = self.answers.popleft() if self.answers else page()
         if isinstance(answer, Exception):
             raise answer

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from podtracker.deadlines import Deadlines
+from podtracker.deadlines import AT_ONCE, RETRY, Deadlines
 from podtracker.owners import Owners
 from unit.podtracker.assembly import Operator, operator
 from unit.podtracker.builders import NOW, page, pod, pod_body, ready, stamp, tracker_body
-from unit.podtracker.fakes import DOWN
+from unit.podtracker.fakes import DOWN, FORBIDDEN
 from unit.podtracker.virtual import clock, in_virtual_time, passing
 
 NOWHERE = {
@@ -107,6 +107,24 @@ async def test_an_api_server_that_is_away_is_asked_again() -> None:
         o.pods.answers.extend([DOWN, DOWN, page([body()])])
         await passing(90.0)
         assert len(o.slack.texts) == 1
+
+
+@in_virtual_time
+async def test_a_namespace_that_may_not_be_read_keeps_no_other_waiting() -> None:
+    async with watching() as o:
+        o.reconciler.changed(tracker_body(uid="t2", namespace="closed", spec={"events": ["Unschedulable"]}))
+        await passing(1.0)
+        o.pods.refused["closed"] = FORBIDDEN
+        for number in range(AT_ONCE + 5):
+            found = pod(uid=f"c{number}", namespace="closed", status=NOWHERE)
+            o.dispatcher.submit(o.engine.observe(found, now=NOW))
+        o.create_pod(uid="p1", status=NOWHERE)
+        o.pods.answers.append(page([body()]))
+        asked = len(o.pods.asked)
+        await passing(90.0)
+        assert len(o.slack.texts) == 1
+        closed = [one for one in o.pods.asked[asked:] if one["namespace"] == "closed"]
+        assert 2 <= len(closed) <= 30 / RETRY + 1
 
 
 @in_virtual_time
