@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from podtracker.redact import Redactor, Token
 URL_KEY, TOKEN_KEY, HMAC_KEY = "url", "token", "hmacKey"
 """The keys of a webhook's Secret, of which Apprise has only the first. They are fixed: URL and credential live in one
 Secret, so that nobody who can only write trackers can send a credential elsewhere."""
+LONGEST: Final = 4096
+"""Bytes of one of these values, as the CRD has it for an inline token: a Secret could hold a mebibyte."""
 TOGETHER = 2.0
 """Seconds; who asks within this time of another is given the same answer, so that a thousand trackers share one."""
 
@@ -137,8 +139,8 @@ class Credentials:
             return Credential(token=_demanded(data, ref, key))
         return Credential(
             url=_demanded(data, ref, URL_KEY),
-            token=_value(data, TOKEN_KEY) if reporter.kind == "webhook" else None,
-            hmac_key=_value(data, HMAC_KEY) if reporter.kind == "webhook" else None,
+            token=_value(data, ref, TOKEN_KEY) if reporter.kind == "webhook" else None,
+            hmac_key=_value(data, ref, HMAC_KEY) if reporter.kind == "webhook" else None,
         )
 
     async def _secret(self, namespace: str, name: str, key: str, max_age: float) -> Mapping[str, bytes]:
@@ -171,13 +173,19 @@ class Credentials:
         )
 
 
-def _value(data: Mapping[str, bytes], key: str) -> Token | None:
+def _value(data: Mapping[str, bytes], ref: SecretRef, key: str) -> Token | None:
     value = data.get(key, b"").strip()
-    return Token(value.decode("utf-8", "replace")) if value else None
+    if len(value) > LONGEST:
+        raise CredentialsError(
+            "SecretKeyTooLong",
+            f"Secret {ref.name} has {len(value)} bytes under the key {key}: put at most {LONGEST} there",
+        )
+    # Bytes that are no text are kept as they are: an HMAC key may have them, everything else that does is refused.
+    return Token(value.decode("utf-8", "surrogateescape")) if value else None
 
 
 def _demanded(data: Mapping[str, bytes], ref: SecretRef, key: str) -> Token:
-    found = _value(data, key)
+    found = _value(data, ref, key)
     if found is None:
         what = "URL there" if key == URL_KEY else "token there, or set keySecretRef.key"
         raise CredentialsError(

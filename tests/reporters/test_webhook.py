@@ -215,14 +215,14 @@ async def test_the_token_is_a_bearer_token(server: RawServer, reporter: WebhookR
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
-@pytest.mark.parametrize("key", [HMAC_KEY, "ü\U0001f511", " spaced ", "k" * 1000])
+@pytest.mark.parametrize("key", [HMAC_KEY, "ü\U0001f511", " spaced ", "k" * 1000, "\udc80\udcffk"], ids=ascii)
 async def test_the_signature_covers_the_time_and_the_body(
     key: str, server: RawServer, reporter: WebhookReporter
 ) -> None:
     await send(reporter, server, message("Pod ü was created"), key=key)
     (request,) = server.requests
     signed = f"{NOW}.".encode() + request.body
-    expected = hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
+    expected = hmac.new(key.encode("utf-8", "surrogateescape"), signed, hashlib.sha256).hexdigest()
     assert request.headers["pod-tracker-signature"] == f"t={NOW},v1={expected}"
 
 

@@ -179,7 +179,7 @@ def _headers(destination: Destination, body: bytes, now: int) -> dict[str, str]:
 
 
 def _signature(key: Token, body: bytes, now: int) -> str:
-    return hmac.new(key.reveal().encode("utf-8", "surrogatepass"), b"%d.%b" % (now, body), hashlib.sha256).hexdigest()
+    return hmac.new(key.reveal().encode("utf-8", "surrogateescape"), b"%d.%b" % (now, body), hashlib.sha256).hexdigest()
 
 
 def _body(notification: Notification, message: Message) -> bytes:

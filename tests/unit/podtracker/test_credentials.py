@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from podtracker.credentials import TOGETHER, Account, Credentials, Verifier, _Shared
+from podtracker.credentials import LONGEST, TOGETHER, Account, Credentials, Verifier, _Shared
 from podtracker.delivery import Destination
 from podtracker.errors import CredentialsError, DeliveryError, Failure, KubeError
 from podtracker.redact import MASK, Redactor, Token
@@ -76,6 +76,30 @@ async def test_bytes_that_are_no_text_become_a_token_that_nobody_takes() -> None
     assert isinstance(await Safe({"token": b"\xff\xfe\x00"}).token(), Token)
 
 
+@in_virtual_time
+async def test_the_key_of_a_signature_may_be_any_bytes() -> None:
+    key = bytes(range(0x80, 0x100))
+    safe = Safe({"url": b"https://example.org/", "hmacKey": key})
+    meant = tracker(reporter={"kind": "webhook", "keySecretRef": {"name": HERE[1]}})
+    found = await safe.credentials.credential(meant, max_age=0.0)
+    assert found.hmac_key is not None
+    assert found.hmac_key.reveal().encode("utf-8", "surrogateescape") == key
+
+
+@pytest.mark.parametrize("key", ["url", "token", "hmacKey"])
+@in_virtual_time
+async def test_no_value_of_a_webhooks_secret_is_too_long(key: str) -> None:
+    data = {"url": b"https://example.org/", "token": b"t", "hmacKey": b"k"} | {key: b"x" * (LONGEST + 1)}
+    safe = Safe(data)
+    with pytest.raises(CredentialsError) as caught:
+        await safe.credentials.credential(
+            tracker(reporter={"kind": "webhook", "keySecretRef": {"name": HERE[1]}}), max_age=0.0
+        )
+    assert caught.value.reason == "SecretKeyTooLong"
+    assert f"under the key {key}" in caught.value.message
+    assert safe.redactor._size == 0
+
+
 # what is wrong with it
 
 
@@ -95,6 +119,9 @@ async def test_bytes_that_are_no_text_become_a_token_that_nobody_takes() -> None
             {"token": b"x"}, by_secret(key="mine"), "SecretKeyMissing", "under the key mine", id="no such key"
         ),
         pytest.param({"token": b" \n"}, by_secret(), "SecretKeyMissing", "under the key token", id="a blank value"),
+        pytest.param(
+            {"token": b"x" * (LONGEST + 1)}, by_secret(), "SecretKeyTooLong", "put at most 4096 there", id="too long"
+        ),
         pytest.param(FORBIDDEN, by_secret(), "SecretForbidden", "may not read", id="forbidden"),
     ],
 )

@@ -234,7 +234,19 @@ async def test_names_cannot_leave_their_place_in_the_path(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../../other/secrets/a", "../a", "a/..", "/a", "a/b", "..%2f..%2fother%2fsecrets%2fa", "%2e%2e", "%"],
+    [
+        "",
+        ".",
+        "..",
+        "../../other/secrets/a",
+        "../a",
+        "a/..",
+        "/a",
+        "a/b",
+        "..%2f..%2fother%2fsecrets%2fa",
+        "%2e%2e",
+        "%",
+    ],
 )
 async def test_a_name_that_nothing_can_have_is_asked_for_nowhere(name: str, scene: Scene) -> None:
     for call in (

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from podtracker.delivery import Credential, Destination
-from podtracker.redact import MASK, Redactor, Token
+from podtracker.redact import MASK, MOST_KEPT, Redactor, Token
 from unit.podtracker.builders import SECRET, destination
 
 RENDERINGS: dict[str, Callable[[Token], object]] = {
@@ -145,3 +145,22 @@ def test_a_token_that_begins_with_another_is_masked_whole(order: tuple[str, str]
     for value in order:
         redact.learn(Token(value))
     assert "more" not in redact("it was hunter2-and-more")
+
+
+def test_the_redactor_keeps_what_was_learned_last() -> None:
+    redact = Redactor()
+    redact.learn(Token("in-use-all-the-time"))
+    for number in range(2 * MOST_KEPT // 1000):
+        redact.learn(Token(f"{number:04}" + "x" * 996))
+        redact.learn(Token("in-use-all-the-time"))
+    newest = f"{number:04}" + "x" * 996
+    assert redact(f"in-use-all-the-time {newest}") == f"{MASK} {MASK}"
+    assert redact._size <= MOST_KEPT
+    assert redact._size == sum(map(len, redact._shapes))
+
+
+def test_the_redactor_masks_one_value_however_long() -> None:
+    redact = Redactor()
+    long = "x" * (MOST_KEPT + 1)
+    redact.learn(Token(long))
+    assert redact(long) == MASK
