@@ -27,8 +27,10 @@ class TrackerIndex:
         """By namespace: the label keys that buckets are of, each with how many."""
         self._workloads: dict[str, dict[str, int]] = {}
         """By namespace: the kinds of workloads that trackers mean, each with how many."""
-        self.parents: dict[str, str] = {}
-        """By the uid of a ReplicaSet or Job: the Deployment or CronJob that it belongs to; empty where to none."""
+        self.parents: dict[tuple[str, str], str] = {}
+        """By namespace and uid of a ReplicaSet or Job: the Deployment or CronJob that it belongs to, or nothing.
+
+        By namespace too: a pod may claim any uid for its owner's, one of another tenant's as well."""
         self.looked_at = 0
         """Trackers handed out as candidates since the start: the cost of matching, for a metric."""
 
@@ -96,7 +98,9 @@ class TrackerIndex:
         for workload in self._workloads.get(pod.namespace, ()):
             if (between := BETWEEN.get(workload)) is not None:
                 owner = pod.controller
-                if owner is not None and owner.native and owner.kind == between and owner.uid not in self.parents:
+                if owner is None or not owner.native or owner.kind != between:
+                    continue
+                if (pod.namespace, owner.uid) not in self.parents:
                     return owner
         return None
 
@@ -116,7 +120,7 @@ class TrackerIndex:
             if owner is not None and owner.native:
                 yield namespace, "workload", owner.kind, owner.name
                 for workload, between in BETWEEN.items():
-                    if owner.kind == between and (parent := self.parents.get(owner.uid)):
+                    if owner.kind == between and (parent := self.parents.get((namespace, owner.uid))):
                         yield namespace, "workload", workload, parent
 
     def _count(self, namespace: str, key: _Key, amount: int) -> None:

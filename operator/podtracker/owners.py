@@ -45,18 +45,18 @@ class Owners:
 
     async def resolve(self, pods: Sequence[Pod]) -> None:
         """Return once it is known to what these pods belong; waits while the API server is away."""
-        unknown: dict[str, tuple[Pod, Owner]] = {}
+        unknown: dict[tuple[str, str], tuple[Pod, Owner]] = {}
         for pod in pods:
             owner = self._index.orphan(pod)
             if owner is not None:
-                unknown[owner.uid] = pod, owner
+                unknown[pod.namespace, owner.uid] = pod, owner
         if not unknown:
             return
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(pod: Pod, owner: Owner) -> None:
             async with limit:
-                self._index.parents[owner.uid] = await self._parent(pod, owner)
+                self._index.parents[pod.namespace, owner.uid] = await self._parent(pod, owner)
 
         await asyncio.gather(*(one(pod, owner) for pod, owner in unknown.values()))
         while len(self._index.parents) > REMEMBERED:

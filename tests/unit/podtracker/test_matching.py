@@ -202,7 +202,7 @@ def test_a_pod_belongs_to_what_its_controller_belongs_to(kind: str, between: str
     assert owner is not None
     assert (owner.kind, owner.name) == (between, "web-abc")
     assert index.matching(mine) == ()
-    index.parents[owner.uid] = "web"
+    index.parents["team", owner.uid] = "web"
     assert index.orphan(mine) is None
     assert [one.uid for one in index.matching(mine)] == ["t1"]
     assert index.orphan(pod("x", owner=(between, "y"), namespace="other")) is None

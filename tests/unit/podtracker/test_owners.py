@@ -50,6 +50,19 @@ async def test_nothing_is_asked_where_nobody_wants_to_know() -> None:
 
 
 @in_virtual_time
+async def test_a_pod_that_claims_another_tenants_owner_changes_nothing_there() -> None:
+    s = Scene()
+    s.index.put(tracker("t3", namespace="mallory", spec={"workloadRef": {"kind": "Deployment", "name": "web"}}))
+    claiming, mine = (pod("p", owner=("ReplicaSet", "web-1"), namespace=where) for where in ("mallory", "team"))
+    assert claiming.controller == mine.controller
+    await s.owners.resolve([claiming])
+    s.source.owned = {"web-1": belongs("web")}
+    await s.owners.resolve([mine])
+    assert [one.uid for one in s.index.matching(mine)] == ["t1"]
+    assert s.index.matching(claiming) == ()
+
+
+@in_virtual_time
 async def test_what_is_gone_or_forbidden_is_found_by_its_name() -> None:
     s = Scene()
     s.source.owned = {"web-5": FORBIDDEN}
@@ -107,7 +120,7 @@ def test_names_by_convention(kind: str, name: str, labels: dict[str, str], paren
 @in_virtual_time
 async def test_parents_are_not_remembered_without_end() -> None:
     s = Scene()
-    s.index.parents.update({f"old-{number}": "x" for number in range(REMEMBERED)})
+    s.index.parents.update({("team", f"old-{number}"): "x" for number in range(REMEMBERED)})
     await s.owners.resolve([pod("p", owner=("ReplicaSet", "web-1"))])
     assert len(s.index.parents) == REMEMBERED
-    assert "web-1-uid" in s.index.parents
+    assert ("team", "web-1-uid") in s.index.parents
