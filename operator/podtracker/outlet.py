@@ -12,11 +12,13 @@ import asyncio
 import re
 import socket
 import ssl
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeAlias
+from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -25,17 +27,26 @@ from yarl import URL
 from podtracker.egress import ForbiddenError, Guard, Proxies, literal
 from podtracker.errors import DeliveryError, Failure
 
+_Addresses: TypeAlias = tuple[tuple[int, int, str], ...]
+"""Family, protocol and address."""
 LONGEST_URL: Final = 4096
 """Characters."""
 _NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _LONGEST_NAME: Final = 253
-_LOOKUPS: Final = 32
+_LOOKUPS: Final = 64
 """DNS lookups at a time. A lookup without an answer blocks its thread for seconds; the default pool has few."""
+_LOOKUPS_EACH: Final = 4
+"""The same, for one namespace: its dead names must not use up the threads of others."""
+_ANSWERS_KEPT: Final = 1000
+_ANSWER_FRESH: Final = 10.0
+"""Seconds that an answer of DNS is used again, so that a burst asks once."""
 _IDLE_CONNECTION: Final = 15.0
 """Seconds that an unused connection is kept."""
 
 _refused: ContextVar[list[ForbiddenError]] = ContextVar("_refused")
 """What the guard refused during the request of this context; aiohttp makes one error of several."""
+_whose: ContextVar[str] = ContextVar("_whose")
+"""The namespace that the request of this context is for."""
 
 
 def forbidden(sentence: str) -> DeliveryError:
@@ -115,6 +126,7 @@ class Outlet:
         self,
         url: URL,
         *,
+        whose: str,
         body: bytes,
         headers: Mapping[str, str],
         timeout: float,  # noqa: ASYNC109 - it is aiohttp's, which tells connecting from waiting
@@ -125,6 +137,7 @@ class Outlet:
 
         Args:
             url: of `parse_url`.
+            whose: the namespace that it is for.
             body: what to send.
             headers: beside those that HTTP needs.
             timeout: seconds for everything, reading the body included.
@@ -137,6 +150,7 @@ class Outlet:
         proxy = self._proxies.of(url.scheme, url.raw_host or "", url.port or 0)
         refused: list[ForbiddenError] = []
         _refused.set(refused)
+        _whose.set(whose)
         request = self._session(proxied=proxy is not None).post(
             url,
             data=body,
@@ -170,7 +184,9 @@ class Outlet:
                 # Whoever has many receivers that hang must not take the connections of others.
                 limit=0,
                 ssl=self._trust,
+                # It remembers by itself: what aiohttp remembers, one namespace would wait for in another's queue.
                 resolver=resolver,
+                use_dns_cache=False,
                 keepalive_timeout=_IDLE_CONNECTION,
                 socket_factory=self._guarded_socket if guarded else None,
             ),
@@ -196,6 +212,9 @@ class _Resolver(AbstractResolver):
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="dns")
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._lookups: OrderedDict[tuple[str, str, int], asyncio.Task[_Addresses]] = OrderedDict()
+        """By namespace, name and family: those under way, and those whose answer is fresh."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -205,23 +224,56 @@ class _Resolver(AbstractResolver):
         Raises:
             OSError: it has no address.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._threads,
-            lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG),
-        )
+        key = _whose.get(""), host, int(family)
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._lookups[key] = asyncio.create_task(self._look_up(*key), name="dns")
+            lookup.add_done_callback(lambda done: self._keep(key, done))
+        # Whoever gives up does so for himself: the thread goes on, and others wait for the same answer.
+        try:
+            found = await asyncio.shield(lookup)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise OSError("the lookup was given up, because the operator ends") from None
         return [
             ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=int(address[1]),
-                family=kind,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST,
+                hostname=host, host=address, port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
             )
-            for kind, _, protocol, _, address in found
+            for kind, protocol, address in found
         ]
+
+    async def _look_up(self, whose: str, host: str, family: int) -> _Addresses:
+        turns = self._turns.get(whose)
+        if turns is None:
+            turns = self._turns[whose] = asyncio.Semaphore(_LOOKUPS_EACH)
+        async with turns:
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._threads,
+                lambda: socket.getaddrinfo(
+                    host, None, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+                ),
+            )
+        return tuple((kind, protocol, str(address[0])) for kind, _, protocol, _, address in found)
+
+    def _keep(self, key: tuple[str, str, int], done: asyncio.Task[_Addresses]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._forget(key, done)
+            return
+        asyncio.get_running_loop().call_later(_ANSWER_FRESH, self._forget, key, done)
+        while len(self._lookups) > _ANSWERS_KEPT:
+            oldest = next(iter(self._lookups))
+            if not self._lookups[oldest].done():
+                break
+            del self._lookups[oldest]
+
+    def _forget(self, key: tuple[str, str, int], done: asyncio.Task[_Addresses]) -> None:
+        if self._lookups.get(key) is done:
+            del self._lookups[key]
 
     async def close(self) -> None:
         """Wait for nobody."""
+        for lookup in self._lookups.values():
+            lookup.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -15,6 +15,7 @@ import pytest
 from podtracker.egress import ForbiddenError, Guard, Networks, Proxies
 from podtracker.outlet import Outlet, parse_url
 from support.receivers import LOOPBACK, OK, Authority, RawServer, raw_server, says, status
+from support.waiting import eventually
 
 Resolved = Callable[..., None]
 
@@ -47,8 +48,9 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Resolved:
     return install
 
 
-async def post(outlet: Outlet, url: str) -> int:
-    async with outlet.post(parse_url(url), body=b"{}", headers={"X-Test": "1"}, timeout=5.0) as answer:
+async def post(outlet: Outlet, url: str, *, whose: str = "team", timeout: float = 5.0) -> int:  # noqa: ASYNC109
+    request = outlet.post(parse_url(url), whose=whose, body=b"{}", headers={"X-Test": "1"}, timeout=timeout)
+    async with request as answer:
         return answer.status
 
 
@@ -155,7 +157,7 @@ async def test_a_connection_is_used_again(server: RawServer) -> None:
     outlet = Outlet(LOOPBACK, Proxies())
     for _ in range(3):
         async with outlet.post(
-            parse_url(f"http://127.0.0.1:{server.port}/"), body=b"", headers={}, timeout=5.0
+            parse_url(f"http://127.0.0.1:{server.port}/"), whose="team", body=b"", headers={}, timeout=5.0
         ) as answer:
             await answer.content.read(100)
     await outlet.close()
@@ -184,25 +186,82 @@ async def test_the_passwords_of_a_netrc_are_not_sent(
     assert "authorization" not in server.requests[0].headers
 
 
-async def test_names_without_an_answer_keep_nobody_waiting(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = threading.Event()
+class Names:
+    """A resolver of which names that begin with `dead` never get an answer, until the end."""
 
-    def lookup(host: str, *_: object, **__: object) -> list[object]:
+    def __init__(self, live: int) -> None:
+        self.asked: list[str] = []
+        self.end = threading.Event()
+        self._live = live
+
+    def __call__(self, host: str, *_: object, **__: object) -> list[object]:
+        self.asked.append(host)
         if host.startswith("dead"):
-            answer.wait(10)
+            self.end.wait(60)
             raise socket.gaierror
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self._live))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+@pytest.fixture
+def names(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> Names:
+    made = Names(server.port)
+    monkeypatch.setattr(socket, "getaddrinfo", made)
+    return made
+
+
+async def test_names_without_an_answer_keep_nobody_waiting(server: RawServer, names: Names) -> None:
+    """More of one namespace than there are threads; even for a name that it asks for as well, behind those."""
     outlet = Outlet(LOOPBACK, Proxies())
-    dead = [asyncio.create_task(post(outlet, f"http://dead{n}.example.org/")) for n in range(20)]
+    dead = [
+        asyncio.create_task(post(outlet, f"http://dead{n}.example.org:{server.port}/", whose="mallory", timeout=0.05))
+        for n in range(200)
+    ]
     try:
-        assert await asyncio.wait_for(post(outlet, f"http://live.example.org:{server.port}/"), 5) == 200
-        assert not any(task.done() for task in dead)
+        failures = await asyncio.gather(*dead, return_exceptions=True)
+        assert all(isinstance(failure, TimeoutError) for failure in failures)
+        assert len(names.asked) == 4
+        again = asyncio.create_task(
+            post(outlet, f"http://live.example.org:{server.port}/", whose="mallory", timeout=60)
+        )
+        await eventually(
+            lambda: outlet._resolver is not None and len(outlet._resolver._lookups) == 201, what="its turn"
+        )
+        assert await post(outlet, f"http://live.example.org:{server.port}/", whose="team", timeout=30) == 200
+        assert not again.done()
+        again.cancel()
     finally:
-        answer.set()
-        await asyncio.gather(*dead, return_exceptions=True)
+        names.end.set()
+        await asyncio.gather(*dead, again, return_exceptions=True)
         await outlet.close()
+
+
+async def test_a_burst_asks_for_a_name_once_and_each_namespace_for_itself(server: RawServer, names: Names) -> None:
+    outlet = Outlet(LOOPBACK, Proxies())
+    url = f"http://live.example.org:{server.port}/"
+    codes = await asyncio.gather(*(post(outlet, url, whose=whose) for whose in ("team", "other") for _ in range(20)))
+    assert set(codes) == {200}
+    await outlet.close()
+    assert names.asked == ["live.example.org"] * 2
+
+
+async def test_closing_ends_lookups(server: RawServer, names: Names) -> None:
+    outlet = Outlet(LOOPBACK, Proxies())
+    waiting = asyncio.create_task(post(outlet, f"http://dead.example.org:{server.port}/"))
+    await eventually(lambda: names.asked, what="the lookup")
+    await outlet.close()
+    with pytest.raises(aiohttp.ClientConnectorDNSError):
+        await asyncio.wait_for(waiting, 5)
+    names.end.set()
+
+
+async def test_a_name_that_failed_is_asked_for_again(server: RawServer, names: Names) -> None:
+    outlet = Outlet(LOOPBACK, Proxies())
+    names.end.set()
+    for _ in range(2):
+        with pytest.raises(aiohttp.ClientConnectorDNSError):
+            await post(outlet, f"http://dead.example.org:{server.port}/")
+    await outlet.close()
+    assert len(names.asked) == 2
 
 
 # proxies

@@ -127,12 +127,12 @@ class WebhookReporter:
             for notification in message.notifications:
                 body = _body(notification, message)
                 headers = _headers(destination, body, int(self._wall()))
-                await self._post(url, body, headers, deadline)
+                await self._post(url, message.tracker.namespace, body, headers, deadline)
 
-    async def _post(self, url: URL, body: bytes, headers: Mapping[str, str], deadline: float) -> None:
+    async def _post(self, url: URL, whose: str, body: bytes, headers: Mapping[str, str], deadline: float) -> None:
         left = max(0.001, deadline - asyncio.get_running_loop().time())
         try:
-            async with self._outlet.post(url, body=body, headers=headers, timeout=left) as answer:
+            async with self._outlet.post(url, whose=whose, body=body, headers=headers, timeout=left) as answer:
                 problem = _verdict(answer, self._wall())
                 if problem is None:
                     await _finish(answer)
