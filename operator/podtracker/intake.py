@@ -12,12 +12,6 @@ from podtracker.ledger import Ledger
 from podtracker.owners import Owners
 from podtracker.pods import Pod
 
-HIGH_WATER = 100_000
-"""Occurrences waiting for delivery at which the watch is read no further: memory stays bounded, the API server keeps
-the rest, and a list closes the gap if it does not."""
-_PATIENCE = 0.1
-"""Seconds between looks at whether the outbox has room again."""
-
 
 class Intake:
     """The reflector's sink."""
@@ -77,7 +71,5 @@ class Intake:
         self._dispatcher.submit(self._engine.remove(pod, now=self._wall()))
 
     async def ready(self) -> None:
-        """Let others run, and wait while too much waits."""
+        """Let others run."""
         await asyncio.sleep(0)
-        while self._ledger.waiting >= HIGH_WATER:  # noqa: ASYNC110 - the ledger is plain data, it has no events
-            await asyncio.sleep(_PATIENCE)

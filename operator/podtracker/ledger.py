@@ -20,7 +20,13 @@ V = TypeVar("V")
 MAX_PENDING = 5_000
 """Occurrences that may wait for one tracker; what comes on top is dropped, counted and announced."""
 MAX_PENDING_IN_NAMESPACE = 20_000
-"""Occurrences that may wait for all trackers of one namespace."""
+"""Occurrences that may wait for all trackers of one namespace, where others leave room for them."""
+MAX_PENDING_IN_ALL = 100_000
+"""Occurrences that may wait altogether. A namespace may have no more than there is room left, so the fuller it is, the
+less each may add."""
+SPARED = 500
+"""Occurrences that may wait for a namespace all the same: however many others have dead receivers, the watch goes on
+and nobody is left without."""
 
 
 class Detail(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -326,12 +332,16 @@ class Ledger:
         if quiet:
             record.suppressed += 1
             self._changed_trackers.add(tracker)
-        if self.pending(tracker) >= MAX_PENDING or self._waiting_in.get(pod.namespace, 0) >= MAX_PENDING_IN_NAMESPACE:
+        if self.pending(tracker) >= MAX_PENDING or self._waiting_in.get(pod.namespace, 0) >= self._room():
             record.dropped += 1
             record.unannounced += 1
             self._changed_trackers.add(tracker)
             return None
         return self._wait(key, tracker, event, pod, at=happening.at, quiet=quiet, detail=detail)
+
+    def _room(self) -> int:
+        """How many occurrences of one namespace may wait now."""
+        return min(MAX_PENDING_IN_NAMESPACE, max(SPARED, MAX_PENDING_IN_ALL - self.waiting))
 
     def ask_test(self, tracker: str, nonce: str) -> Notification | None:
         """A test message was asked for; None where this nonce was the last one already."""

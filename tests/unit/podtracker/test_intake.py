@@ -8,14 +8,14 @@ import asyncio
 from podtracker.delivery import Policy
 from podtracker.dispatch import Dispatcher
 from podtracker.engine import Engine
-from podtracker.intake import HIGH_WATER, Intake
+from podtracker.intake import Intake
 from podtracker.ledger import Ledger
 from podtracker.matching import TrackerIndex
 from podtracker.metrics import Metrics
 from podtracker.owners import Owners
-from unit.podtracker.builders import CREATED, NOW, compose, destination, identity, pod, record, tracker, who
+from unit.podtracker.builders import NOW, compose, destination, identity, pod, tracker
 from unit.podtracker.fakes import FakeGate, FakeListener, FakeOwners, FakeReporter
-from unit.podtracker.virtual import clock, in_virtual_time, passing, quiet
+from unit.podtracker.virtual import clock, in_virtual_time, quiet
 
 
 class Scene:
@@ -124,49 +124,10 @@ async def test_pages_and_ends_without_a_beginning_are_passed_over() -> None:
 
 
 @in_virtual_time
-async def test_more_is_taken_at_once_while_there_is_room() -> None:
-    s = Scene()
-    began = clock()
-    await s.intake.ready()
-    assert clock() - began < 0.01
-    await s.dispatcher.close()
-
-
-@in_virtual_time
 async def test_others_run_before_more_is_taken() -> None:
     s = Scene()
     ran = asyncio.Event()
     asyncio.get_running_loop().call_soon(ran.set)
     await s.intake.ready()
     assert ran.is_set()
-    await s.dispatcher.close()
-
-
-@in_virtual_time
-async def test_no_more_is_taken_while_too_much_waits() -> None:
-    class Full(Ledger):
-        @property
-        def waiting(self) -> int:
-            return HIGH_WATER - (clock() > 5010.0)
-
-    s = Scene()
-    owners = Owners(FakeOwners(), TrackerIndex(), clock=clock)
-    intake = Intake(s.engine, s.dispatcher, Full(), None, owners=owners, on_gap=s.gaps.append, wall=clock)
-    waiting = asyncio.create_task(intake.ready())
-    await passing(9.0)
-    assert not waiting.done()
-    await passing(2.0)
-    assert waiting.done()
-    await s.dispatcher.close()
-
-
-@in_virtual_time
-async def test_what_waits_is_what_counts() -> None:
-    s = Scene()
-    s.dispatcher.assign(identity("t1"), None)
-    s.ledger.put_tracker("t1", record())
-    found = s.ledger.found("t1", CREATED, pod=who("x", "x", "team"))
-    assert found is not None
-    assert s.ledger.waiting == 1
-    await s.intake.ready()
     await s.dispatcher.close()

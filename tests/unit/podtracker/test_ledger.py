@@ -277,6 +277,25 @@ def test_a_namespace_over_its_quota_leaves_others_alone(ledger: Ledger) -> None:
     assert ledger.waiting == MAX_PENDING_IN_NAMESPACE + 1
 
 
+def test_however_many_namespaces_are_full_the_next_one_finds_room(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podtracker.ledger.MAX_PENDING_IN_NAMESPACE", 20)
+    monkeypatch.setattr("podtracker.ledger.MAX_PENDING_IN_ALL", 100)
+    monkeypatch.setattr("podtracker.ledger.SPARED", 4)
+    taken = []
+    for number in range(12):
+        ledger.put_tracker(f"x{number}", record(f"team-{number}"))
+        found = [
+            ledger.found(f"x{number}", CREATED, pod=who(f"pod-{each}", "pod", f"team-{number}")) for each in range(40)
+        ]
+        taken.append(sum(one is not None for one in found))
+    assert taken == [20, 20, 20, 20, 10, 5, 4, 4, 4, 4, 4, 4]
+    for notification in ledger.outbox()[:40]:
+        ledger.settle([notification], delivered=True)
+    assert ledger.found("x11", CREATED, pod=who("late", "late", "team-11")) is not None
+
+
 @pytest.mark.parametrize(("told", "left"), [(2, 3), (5, 0), (9, 0)])
 def test_what_a_message_told_of_is_announced(ledger: Ledger, told: int, left: int) -> None:
     kept(ledger).unannounced = 5
