@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from podtracker.dispatch import Dispatcher
 from podtracker.engine import Engine, Relist
-from podtracker.ledger import Ledger
 from podtracker.owners import Owners
 from podtracker.pods import Pod
 
@@ -20,7 +19,6 @@ class Intake:
         self,
         engine: Engine,
         dispatcher: Dispatcher,
-        ledger: Ledger,
         namespace: str | None,
         *,
         owners: Owners,
@@ -37,7 +35,6 @@ class Intake:
         self._on_gap = on_gap
         self._engine = engine
         self._dispatcher = dispatcher
-        self._ledger = ledger
         self._namespace = namespace
         self._relist: Relist | None = None
 

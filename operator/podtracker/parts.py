@@ -148,7 +148,6 @@ class Parts:
             intake = Intake(
                 self.engine,
                 self.dispatcher,
-                self.ledger,
                 namespace,
                 owners=self.owners,
                 on_gap=self.census.gap,

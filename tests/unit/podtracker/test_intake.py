@@ -42,7 +42,6 @@ class Scene:
         self.intake = Intake(
             self.engine,
             self.dispatcher,
-            self.ledger,
             namespace,
             owners=Owners(FakeOwners(), index, clock=clock),
             on_gap=self.gaps.append,
