@@ -216,6 +216,38 @@ async def test_writes_of_many_trackers_are_spread() -> None:
 # words
 
 
+@in_virtual_time
+async def test_a_thousand_trackers_of_one_namespace_keep_no_other_waiting() -> None:
+    async with office("a") as o:
+        for number in range(1000):
+            o.board.adopt(identity(f"m{number}", namespace="mallory"), {})
+            o.ready(uid=f"m{number}")
+        await passing(3.0)
+        o.ready(uid="a")
+        began = clock()
+        await passing(2.0)
+        [(at, _, _)] = [write for write in o.sink.writes if write[1] == "a"]
+        assert at - began < 1.5
+        assert len(o.sink.writes) < 200
+
+
+@in_virtual_time
+async def test_what_has_nothing_new_takes_no_turn() -> None:
+    async with office("a", *(f"m{number}" for number in range(500))) as o:
+        o.ready(uid="a")
+        for number in range(500):
+            o.ready(uid=f"m{number}")
+        await passing(60.0)
+        writes = len(o.sink.writes)
+        for number in range(500):
+            o.board.touch(f"m{number}")
+        o.ready(False, "Broken", uid="a")
+        began = clock()
+        await passing(2.0)
+        assert len(o.sink.writes) == writes + 1
+        assert o.sink.writes[-1][0] - began < 0.5
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "word"),
     [
