@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
@@ -22,12 +21,15 @@ Value: TypeAlias = str | int | None
 
 _MAX_WORD: Final = 100
 """Characters that are shown of a reason; Kubernetes' own are shorter."""
-_BREAKING: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def word(text: str) -> str:
-    """A reason, which whoever may write a pod's status chooses freely: in one line, and of a bounded length."""
-    line = _BREAKING.sub(" ", text[: _MAX_WORD + 1])
+    """A reason, which whoever may write a pod's status chooses freely: in one line, and of a bounded length.
+
+    Signs that are not shown themselves but change what is, such as those for writing from right to left, are left out.
+    """
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[: _MAX_WORD + 1])
+    line = " ".join(shown.split())
     return line if len(text) <= _MAX_WORD else line[: _MAX_WORD - 1] + "…"
 
 

@@ -76,7 +76,7 @@ def test_one_occurrence(notification: Notification, text: str) -> None:
 
 def test_a_reason_is_one_line_of_a_bounded_length() -> None:
     assert (
-        text_for([occurrence(Event.FAILED, reason="a\nPod b\x1b was\u2028c")])
+        text_for([occurrence(Event.FAILED, reason="\u202ea\nPod b\x1b was\u2028\u200bc\ue000\x00")])
         == "Pod shop/web-1 failed (a Pod b was c)"
     )
     assert text_for([occurrence(Event.FAILED, reason="a" * 101)]) == f"Pod shop/web-1 failed ({'a' * 99}…)"
