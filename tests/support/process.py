@@ -50,11 +50,13 @@ _LOG_TAIL: Final = 4000
 class Operator:
     """One operator process, and the next one with the same settings after `restart`."""
 
-    def __init__(self, env: Mapping[str, str], log: Path, *, flags: Sequence[str] = ()) -> None:
-        """Prepare `podtracker run`; settings not in `env` keep their defaults, but ports are free ones."""
+    def __init__(
+        self, env: Mapping[str, str], log: Path, *, flags: Sequence[str] = (), command: Sequence[str] | None = None
+    ) -> None:
+        """Prepare `podtracker run`, or `command`; what `env` lacks keeps its default, but ports are free ones."""
         self.health_port, self.metrics_port = ports.choose(2)
         self.log = log
-        self._command = [*self.command("run"), *flags]
+        self._command = [*(command or self.command("run")), *flags]
         self._env = {
             **{name: os.environ[name] for name in _INHERITED if name in os.environ},
             "POD_UID": f"test-{next(_numbers)}",
