@@ -20,19 +20,22 @@ _LIFE: Final = 6.0
 
 _GRACE: Final = 1
 
-_STARTED: Final = 5
-"""One pod in so many reaches the kubelet, which starts about two a second; no node is found for the others."""
-
 
 class Churn:
     """Creates pods at a rate and deletes each after its life; an asynchronous context manager, at whose end all go."""
 
-    def __init__(self, scene: Scene, rate: float) -> None:
-        """Args: rate: pods created per second."""
+    def __init__(self, scene: Scene, rate: float, *, started: int = 5) -> None:
+        """Args.
+
+        scene: whose namespace they live in.
+        rate: pods created per second.
+        started: one pod in so many reaches the kubelet, which starts about two a second; the others find no node.
+        """
         self.pods: list[Json] = []
         """All that were created, as the API server made them."""
         self._scene = scene
         self._rate = rate
+        self._started = started
         self._due: list[tuple[float, str]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -63,7 +66,7 @@ class Churn:
                 await asyncio.shield(self._delete_next())
 
     async def _create(self, name: str) -> None:
-        spec = {} if len(self.pods) % _STARTED == 0 else {"nodeSelector": {"pod-tracker.test/absent": "yes"}}
+        spec = {} if len(self.pods) % self._started == 0 else {"nodeSelector": {"pod-tracker.test/absent": "yes"}}
         self.pods.append(await self._scene.create(make_pod(name=name, **spec)))
         heapq.heappush(self._due, (time.monotonic() + _LIFE, name))
 

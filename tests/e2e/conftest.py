@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stage of the end-to-end tests: a cluster with a kubelet, the shipped image and manifests, Slack as a pod.
 
-CLUSTER=kind (the default) uses the cluster of `python -m kindnode`: started when it is not up, ended again only then.
+CLUSTER=kind (the default) uses the cluster of `python -m kindnode`: started when it is not up, ended again only then;
+K8S_IMAGE names another node image than the usual one.
 CLUSTER=current uses the cluster of KUBECONFIG, and IMG, which it must be able to pull; it is left as it was found.
 """
 
@@ -10,36 +11,26 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from devcluster.binaries import ensure_kubectl
 from devcluster.progress import to_stderr
+from e2e import programs
 from e2e import slack as slack_service
 from e2e.api import Api, Kubectl
 from e2e.deployment import Deployment
 from e2e.scene import Scene
 from e2e.slack import TOKEN, Slack
+from e2e.stage import Stage
 from kindnode import operator_image
 from kindnode.cluster import Cluster
 from support.manifests import REPORTER_SECRET, make_secret
 
 _NEXT = "localhost/pod-tracker/operator:e2e-next"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A cluster, and the image under test on it."""
-
-    kubectl: Kubectl
-    image: str
-    next_image: str | None
-    """One of another version, where there is one."""
-    cluster: Cluster | None
-    """Where it is the one of kindnode, so that its node can be touched."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -64,14 +55,19 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         return
     assert chosen == "kind", f"CLUSTER={chosen}: the end-to-end tests know kind and current"
     cluster = Cluster(progress=to_stderr)
+    install = os.environ.get("CI") == "true"
     ours = cluster.status() is None
-    image = operator_image.build(cluster, install=os.environ.get("CI") == "true")
+    cluster.chosen.node.ensure(install=install)
+    image = operator_image.build(cluster, install=install)
     following = operator_image.build(cluster, _NEXT, build_args=["VERSION=99.0.0"])
-    info = cluster.up(install=os.environ.get("CI") == "true")
+    began = time.monotonic()
+    info = cluster.up(install=install)
+    took = time.monotonic() - began
     try:
         operator_image.load(cluster, image)
         operator_image.load(cluster, following)
-        yield Stage(Kubectl(ensure_kubectl(), info.kubeconfig), image, following, cluster)
+        kubectl = Kubectl(ensure_kubectl(), info.kubeconfig)
+        yield Stage(kubectl, image, following, cluster, took if ours else None)
     finally:
         if ours:
             cluster.down()
@@ -85,22 +81,24 @@ def _current(folder: Path) -> Stage:
     given = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     kubeconfig.write_text(Kubectl(program, given)("config", "view", "--raw", "--minify", "--flatten"))
     kubeconfig.chmod(0o600)
-    return Stage(Kubectl(program, kubeconfig), image, os.environ.get("NEXT_IMG"), None)
+    return Stage(Kubectl(program, kubeconfig), image, os.environ.get("NEXT_IMG"), None, None)
 
 
 @pytest.fixture(scope="session")
-def deployment(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(stage: Stage) -> Iterator[Deployment]:
     """The operator, installed anew, and Slack."""
-    deployment = Deployment(stage.kubectl, tmp_path_factory.mktemp("overlay"), stage.image, stage.next_image)
-    deployment.check_not_installed()
+    deployment = Deployment(stage.kubectl, stage.image, stage.next_image)
+    if stage.cluster is None:
+        deployment.check_not_installed()
     deployment.remove()
     try:
+        programs.make_namespace(stage.kubectl)
         slack_service.start(stage.kubectl, stage.image)
         deployment.apply()
         yield deployment
     finally:
         deployment.remove()
-        stage.kubectl("delete", "namespace", slack_service.NAMESPACE, "--ignore-not-found")
+        stage.kubectl("delete", "namespace", programs.NAMESPACE, "--ignore-not-found")
 
 
 @pytest.fixture

@@ -1,29 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator as config/default deploys it, with the image under test and this cluster's Slack."""
+"""The operator as `make deploy` deploys it, with the image under test and this cluster's Slack."""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+import subprocess
+from collections.abc import Mapping
 from typing import Final
-
-import yaml
 
 from e2e import slack
 from e2e.api import Api, Kubectl
-from support.install import CONFIG, OPERATOR_NAMESPACE
+from support.install import OPERATOR_NAMESPACE, REPOSITORY
 from support.manifests import Json
 
 NAME: Final = "pod-tracker-controller-manager"
 LEASE: Final = "pod-tracker-leader"
+CONTAINER: Final = "manager"
 MINE: Final = "pod-tracker.test/e2e"
 """The label of an installation that these tests made."""
 
-SETTINGS: Final = {"SLACK_API_URL": slack.URL, "UNSCHEDULABLE_GRACE": "4"}
+SETTINGS: Final = {"SLACK_API_URL": slack.URL, "UNSCHEDULABLE_GRACE": "4", "RECOVERY_HOLD": "3"}
 """What differs from the shipped Deployment."""
 
 _PODS: Final = {"control-plane": "controller-manager"}
+_WHERE: Final = f"--namespace={OPERATOR_NAMESPACE}"
+_DEPLOYMENT: Final = f"deployment/{NAME}"
+_MAKE_TIMEOUT: Final = 300.0
 _NOT_OURS: Final = (
     "this cluster has PodTracker already, and these tests did not install it; they would replace it and remove it. "
     "Remove it first, or use another cluster"
@@ -33,14 +36,11 @@ _NOT_OURS: Final = (
 class Deployment:
     """The operator's Deployment and the pods behind it."""
 
-    def __init__(self, kubectl: Kubectl, folder: Path, image: str, next_image: str | None = None) -> None:
-        """Write the overlay into `folder`, a folder of the tests' own."""
+    def __init__(self, kubectl: Kubectl, image: str, next_image: str | None = None) -> None:
+        """Nothing is done yet."""
         self._kubectl = kubectl
-        self._folder = folder
         self.image = image
         self.next_image = next_image
-        shipped: Json = yaml.safe_load((CONFIG / "manager" / "manager.yaml").read_text())
-        _write_overlay(folder, shipped, image)
 
     def check_not_installed(self) -> None:
         """Make sure that no installation of somebody else is there.
@@ -56,30 +56,47 @@ class Deployment:
 
     def apply(self) -> None:
         """Install all of it and wait until both replicas are ready."""
-        self._kubectl("apply", "--server-side", "--force-conflicts", "-k", str(self._folder))
+        self._make("deploy", self.image)
+        self._kubectl("label", "namespace", OPERATOR_NAMESPACE, f"{MINE}=true")
+        self.change(SETTINGS)
+
+    def upgrade(self, image: str) -> None:
+        """Install another image over what is there, and wait until all pods have it."""
+        self._make("deploy", image)
+        self.wait()
+
+    def change(self, settings: Mapping[str, str | None], **container: Json) -> None:
+        """Change settings, None being the default again, and other fields of the container; wait for the new pods."""
+        env = [{"name": key, **({"$patch": "delete"} if value is None else {"value": value})}
+               for key, value in settings.items()]  # fmt: skip
+        spec = {"template": {"spec": {"containers": [{"name": CONTAINER, "env": env, **container}]}}}
+        self._kubectl("patch", _DEPLOYMENT, _WHERE, "--type=strategic", "--patch", json.dumps({"spec": spec}))
         self.wait()
 
     def wait(self) -> None:
         """Wait until the rollout is over."""
-        self._kubectl("rollout", "status", f"deployment/{NAME}", f"--namespace={OPERATOR_NAMESPACE}", "--timeout=90s")
+        self._kubectl("rollout", "status", _DEPLOYMENT, _WHERE, "--timeout=120s")
 
     def remove(self) -> None:
         """Remove all of it, the CRD and every tracker too."""
-        self._kubectl("delete", "--ignore-not-found", "-k", str(self._folder))
-
-    async def roll(self, image: str | None = None) -> None:
-        """Replace all pods, one after the other, by those of another image or of the same; wait for the end."""
-        where = f"--namespace={OPERATOR_NAMESPACE}"
-        if image is None:
-            await self._kubectl.aside("rollout", "restart", f"deployment/{NAME}", where)
-        else:
-            await self._kubectl.aside("set", "image", f"deployment/{NAME}", f"manager={image}", where)
-        await self._kubectl.aside("rollout", "status", f"deployment/{NAME}", where, "--timeout=90s")
+        self._make("undeploy", self.image)
 
     def logs(self) -> str:
         """Return what the operators said last."""
-        where = f"--namespace={OPERATOR_NAMESPACE}"
-        return self._kubectl("logs", "--selector=control-plane=controller-manager", where, "--prefix", "--tail=40")
+        return self._kubectl("logs", "--selector=control-plane=controller-manager", _WHERE, "--prefix", "--tail=40")
+
+    def _make(self, target: str, image: str) -> None:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            ["make", target, f"IMG={image}", f"KUBECTL={self._kubectl.program}"],  # noqa: S607 - that of the user
+            cwd=REPOSITORY,
+            env={**inherited, "KUBECONFIG": str(self._kubectl.kubeconfig)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_MAKE_TIMEOUT,
+        )
+        assert done.returncode == 0, f"make {target}: {done.stderr.strip()}"
 
 
 async def operator_pods(api: Api) -> list[Json]:
@@ -97,27 +114,3 @@ async def leader(api: Api) -> Json | None:
 def restarts(pods: list[Json]) -> int:
     """Return how often containers of these pods were restarted."""
     return sum(status["restartCount"] for pod in pods for status in pod["status"].get("containerStatuses", ()))
-
-
-def _write_overlay(folder: Path, shipped: Json, image: str) -> None:
-    [manager] = shipped["spec"]["template"]["spec"]["containers"]
-    name, _, tag = image.rpartition(":")
-    settings = [{"name": key, "value": value} for key, value in SETTINGS.items()]
-    containers = [{"name": manager["name"], "env": settings}]
-    patches: list[Json] = [
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": NAME, "namespace": OPERATOR_NAMESPACE},
-            "spec": {"template": {"spec": {"containers": containers}}},
-        },
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE, "labels": {MINE: "true"}}},
-    ]
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(CONFIG / "default", folder)],
-        "images": [{"name": manager["image"].rpartition(":")[0], "newName": name, "newTag": tag}],
-        "patches": [{"patch": json.dumps(patch)} for patch in patches],
-    }
-    (folder / "kustomization.yaml").write_text(json.dumps(kustomization))

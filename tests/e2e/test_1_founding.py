@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from e2e.api import Api
 from e2e.deployment import leader, operator_pods, restarts
 from e2e.scene import Scene, occurrence
+from e2e.stage import Stage
 from recorder.questions import condition
 from recorder.script import pod
 from support.install import OPERATOR_NAMESPACE
@@ -27,6 +30,12 @@ async def test_a_pod_that_reaches_running_gives_exactly_one_message(scene: Scene
         return columns[:6] == ["tracker", "nginx", "slack", "Active", "1", "1"]
 
     await eventually(row, what="the row of kubectl get podtrackers", within=30)
+
+
+def test_a_cluster_whose_parts_are_there_is_up_within_a_minute(stage: Stage) -> None:
+    if stage.start is None:
+        pytest.skip("the cluster was up before")
+    assert stage.start < 60
 
 
 async def test_both_replicas_run_as_shipped(scene: Scene, api: Api) -> None:

@@ -87,6 +87,19 @@ async def test_an_event_is_told_once(scene: Scene, cause: str) -> None:
     assert re.fullmatch(pattern.replace("NS", scene.namespace), lines[0]), lines
 
 
+async def test_a_pod_whose_cause_of_trouble_goes_away_has_recovered(scene: Scene) -> None:
+    tracker = await scene.track("StartFailed", "Recovered")
+    await scene.create(config_map("settings", present="yes"))
+    made = await scene.create(pod(container(env=[{"name": "LEVEL", "valueFrom": _KEY}])))
+    await scene.until_line("cannot start")
+    await scene.api.patch("ConfigMap", "settings", scene.namespace, {"data": {"absent": "not any more"}})
+    await scene.until_ready("actor")
+    await scene.until_line("recovered")
+    lines = await scene.settled_lines()
+    assert len(lines) == 2, lines
+    assert (await scene.slack.ids(scene.channel))[occurrence(tracker, made, "Recovered")] <= 1
+
+
 async def test_an_eviction_is_a_failure_and_a_deletion(scene: Scene) -> None:
     tracker = await scene.track("Failed", "Succeeded", "Deleted")
     made = await scene.create(pod())
@@ -119,7 +132,7 @@ async def test_how_a_job_ends(scene: Scene, code: int, event: str) -> None:
 
 
 async def test_a_rollout_and_its_undoing_tell_each_new_pod_once(scene: Scene) -> None:
-    replicas = 10
+    replicas = 20
     tracker = await scene.track("Created", "Ready", workloadRef={"kind": "Deployment", "name": "actor"})
     spec: Json = {
         "replicas": replicas,

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
+
 from e2e.deployment import LEASE, MINE, NAME, operator_pods
 from e2e.scene import Scene, occurrence
 from recorder.script import pod
-from support.install import OPERATOR_NAMESPACE
+from support.install import OPERATOR_NAMESPACE, REPOSITORY
 from support.waiting import eventually
 
 
@@ -32,9 +34,7 @@ async def test_nothing_waits_for_an_operator_that_is_gone(scene: Scene) -> None:
     )
     assert f"lease.coordination.k8s.io/{LEASE}" in kept.split()
     assert "configmap/pod-tracker-journal" in kept.split()
-    await scene.kubectl.aside(
-        "delete", "configmaps,leases", where, "--selector=app.kubernetes.io/managed-by=pod-tracker"
-    )
+    await scene.kubectl.aside(*_documented_command())
     names = [
         each["metadata"]["name"] for kind in ("ConfigMap", "Lease") for each in await api.list(kind, OPERATOR_NAMESPACE)
     ]
@@ -44,3 +44,11 @@ async def test_nothing_waits_for_an_operator_that_is_gone(scene: Scene) -> None:
     await eventually(
         lambda: api.gone("Namespace", OPERATOR_NAMESPACE), what="the operator's namespace's end", within=60
     )
+
+
+def _documented_command() -> list[str]:
+    """Return the arguments of kubectl that docs/delivery.md gives for removing what stays."""
+    text = (REPOSITORY / "docs" / "delivery.md").read_text()
+    [command] = re.findall(r"`kubectl (-n \S+ delete configmap,lease [^`]+)`", text)
+    arguments: list[str] = command.split()
+    return arguments

@@ -12,16 +12,16 @@ from typing import Final, Never
 from devcluster.cache import cache_root
 from devcluster.errors import ClusterError, sentence
 from devcluster.progress import to_stderr
-from kindnode import pins
 from kindnode.cluster import Cluster
 
 EXIT_FAILED: Final = 1
 EXIT_NOT_UP: Final = 3
 
 _DESCRIPTION: Final = """\
-A kind cluster without any container registry: the node image is made of Go modules and Debian packages, once, and kept
-with everything else in ${XDG_CACHE_HOME:-~/.cache}/pod-tracker. Needs root on Debian 12. The machine's own container
-configuration, images and containers are neither used nor changed.
+A kind cluster. Where docker or podman can pull kindest/node images (K8S_IMAGE names another than the usual one), from
+such an image. Else, as root on Debian 12, from an image that is made of Go modules and Debian packages, once, and kept
+with everything else in ${XDG_CACHE_HOME:-~/.cache}/pod-tracker; then the machine's own container configuration, images
+and containers are neither used nor changed.
 """
 
 
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     cluster = Cluster(progress=to_stderr)
     if args.command == "build":
-        cluster.image.ensure(install=args.install)
-        _write(pins.node_image())
+        cluster.chosen.node.ensure(install=args.install)
+        _write(cluster.chosen.node.name)
     elif args.command == "up":
         info = cluster.up(install=args.install)
         _write(f"export KUBECONFIG={shlex.quote(str(info.kubeconfig))}")

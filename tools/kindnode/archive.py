@@ -4,6 +4,7 @@
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,11 @@ def write_archive(path: Path, images: Iterable[Image], *, architecture: str) -> 
             )
         _add_bytes(archive, "manifest.json", json.dumps(manifest).encode())
     scratch.unlink(missing_ok=True)
+
+
+def architecture() -> str:
+    """Return the architecture of this machine, as images name it."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _layers(image: Image, scratch: Path) -> Iterable[Path]:

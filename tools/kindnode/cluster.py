@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one cluster on the node image: make it, look at it, end it."""
+"""The one cluster of the end-to-end tests: make it, look at it, end it."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,18 +18,19 @@ from devcluster.cache import Cache, cache_root
 from devcluster.errors import ClusterError
 from devcluster.lock import exclusive
 from devcluster.progress import Narrator, Progress, silent
-from kindnode import pins, recipe
+from kindnode import actor, recipe
 from kindnode.engine import Engine
-from kindnode.image import NodeImage
+from kindnode.node import VARIABLE, Chooser, Chosen, kind_program
 
 NAME: Final = "pod-tracker-e2e"
-"""Name of the cluster; it lives in an engine store of our own, so nobody else's can have it."""
+"""Name of the cluster."""
 
 NODE: Final = f"{NAME}-control-plane"
 """Name of its only node, and of the container that plays it."""
 
 _CLUSTER_LABEL: Final = "io.x-k8s.kind.cluster"
 _CREATE_TIMEOUT: Final = 400.0
+_REMOVE_TIMEOUT: Final = 180.0
 _LOG_TAIL_LINES: Final = 15
 _POLL: Final = 0.2
 _MODULES: Final = Path("/lib/modules")
@@ -44,20 +46,47 @@ class Info:
     """The API server's, such as `v1.36.3`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What is remembered of a cluster that was begun: that it is ours, and what it runs on."""
+
+    engine: str
+    """`docker` or `podman` of the machine; empty for our own podman."""
+    image: str
+    digest: str
+
+
 class Cluster:
     """The cluster of this user's cache folder."""
 
-    def __init__(self, cache: Cache | None = None, progress: Progress = silent) -> None:
+    def __init__(
+        self, cache: Cache | None = None, progress: Progress = silent, environment: Mapping[str, str] = os.environ
+    ) -> None:
         """Use the given cache folder, by default the user's; lines about what goes on go to `progress`."""
         cache = cache or Cache(cache_root())
         self._cache = cache
         self._progress = progress
+        self._environment = environment
         self._narrator = Narrator(progress)
-        self.engine = Engine(cache, self._narrator)
-        self.image = NodeImage(cache, self.engine, progress)
+        self._chooser = Chooser(cache, self._narrator, progress, environment)
         self.kubeconfig = cache.root / "kindnode" / "kubeconfig"
-        self._made_of = cache.root / "kindnode" / "cluster-digest"
+        self._mark = cache.root / "kindnode" / "cluster.json"
         self._modules_mark = cache.root / "kindnode" / "made-lib-modules"
+
+    @functools.cached_property
+    def chosen(self) -> Chosen:
+        """What the cluster runs on, or is to run on.
+
+        Raises:
+            ClusterError: there can be none; the text says why and what to do.
+        """
+        made = self._made()
+        return self._chooser.choose() if made is None else self._chosen_for(made)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that runs its node."""
+        return self.chosen.engine
 
     def up(self, *, install: bool = False) -> Info:
         """Return the running cluster; make it, and what it is made from, unless it runs.
@@ -65,39 +94,29 @@ class Cluster:
         Raises:
             ClusterError: there can be none; the text says why and what to do.
         """
-        self.image.ensure(install=install)
-        kind = self.image.kind()
+        self._require_what_was_asked()
+        engine, node = self.chosen.engine, self.chosen.node
+        node.ensure(install=install)
+        kind = kind_program(engine, self._progress)
         with self._locked():
             running = self.status()
             if running is not None:
-                if not self._is_current():
+                made = self._made()
+                if made is not None and made.digest != node.digest:
                     self._narrator.say("the cluster runs a former node image: `down` and `up` renew it")
                 return running
+            self._require_ours()
             self._delete()
-            self._make_modules_folder()
-            config = self.kubeconfig.with_name("cluster.yaml")
-            config.parent.mkdir(parents=True, exist_ok=True)
-            config.write_text(recipe.CLUSTER)
-            try:
-                self._kind(
-                    kind,
-                    ["create", "cluster", f"--image={pins.node_image()}", f"--config={config}", "--wait=120s"],
-                    f"creating the cluster {NAME}, usually 1 min",
-                    _CREATE_TIMEOUT,
-                )
-            except BaseException:
-                self._delete()
-                raise
+            self._make(kind)
             running = self.status()
             if running is None:
-                raise ClusterError(f"The cluster {NAME} was made but does not answer; log: {self.engine.log}")
-            self._made_of.write_text(pins.digest())
+                raise ClusterError(f"The cluster {NAME} was made but does not answer; log: {engine.log}")
             self._narrator.say(f"the cluster {NAME} is up")
             return running
 
     def status(self) -> Info | None:
         """Return the cluster when it answers, else None."""
-        if not self.kubeconfig.exists() or not shutil.which("podman"):
+        if not self.kubeconfig.exists():
             return None
         try:
             answer = json.loads(self.kubectl("get", "--raw", "/version", "--request-timeout=10s").stdout)
@@ -111,10 +130,12 @@ class Cluster:
         Raises:
             ClusterError: it cannot be ended.
         """
-        if not shutil.which("podman"):
+        made = self._made()
+        chosen = self._chooser.own() if made is None else self._chosen_for(made)
+        if not shutil.which(chosen.engine.program):
             return False
         with self._locked():
-            return self._delete()
+            return self._delete(chosen.engine)
 
     def kubectl(self, *args: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
         """Run kubectl as the cluster's administrator; its exit code is the caller's to look at."""
@@ -135,7 +156,7 @@ class Cluster:
             ClusterError: kind failed.
         """
         load = ["load", "image-archive", str(archive)]
-        self._kind(self.image.kind(), load, f"loading {archive.name}", _CREATE_TIMEOUT)
+        self._kind(kind_program(self.engine, self._progress), load, f"loading {archive.name}", _CREATE_TIMEOUT)
 
     def on_node(self, *command: str) -> str | None:
         """Return what a command prints that is run on the node, or None when it fails."""
@@ -145,9 +166,47 @@ class Cluster:
         lock = self._cache.root / "kindnode-cluster.lock"
         return exclusive(lock, what=f"starts or ends the cluster {NAME}", progress=self._progress)
 
-    def _is_current(self) -> bool:
-        """Tell whether the running cluster was made of the image of today's pins."""
-        return self._made_of.exists() and self._made_of.read_text() == pins.digest()
+    def _made(self) -> _Made | None:
+        """What is remembered of the cluster that was begun, or None."""
+        try:
+            return _Made(**json.loads(self._mark.read_text()))
+        except FileNotFoundError:
+            return None
+
+    def _chosen_for(self, made: _Made) -> Chosen:
+        return self._chooser.published(made.engine, made.image) if made.engine else self._chooser.own()
+
+    def _require_what_was_asked(self) -> None:
+        made, asked = self._made(), self._environment.get(VARIABLE, "")
+        if made is not None and asked not in {"", made.image}:
+            raise ClusterError(f"The cluster {NAME} runs {made.image}, not {asked}: `make cleanup-test-e2e` ends it.")
+
+    def _require_ours(self) -> None:
+        """Our own store has no other clusters; one of this name on an engine of the machine may be somebody else's."""
+        if not self.engine.own and self._made() is None and self._containers(self.engine):
+            raise ClusterError(
+                f"There is a kind cluster {NAME} that these tools did not make: they leave it alone. End it with `kind "
+                f"delete cluster --name {NAME}`, or use it with CLUSTER=current."
+            )
+
+    def _make(self, kind: Path) -> None:
+        engine, node = self.chosen.engine, self.chosen.node
+        self._mark.parent.mkdir(parents=True, exist_ok=True)
+        made = {"engine": "" if engine.own else engine.program, "image": node.name, "digest": node.digest}
+        self._mark.write_text(json.dumps(made))
+        create = ["create", "cluster", f"--image={node.name}", "--wait=120s"]
+        if engine.own:
+            self._make_modules_folder()
+            config = self.kubeconfig.with_name("cluster.yaml")
+            config.write_text(recipe.CLUSTER)
+            create.append(f"--config={config}")
+        try:
+            self._kind(kind, create, f"creating the cluster {NAME}, usually 1 min", _CREATE_TIMEOUT)
+            if not engine.own:
+                self.load(actor.archive(self._cache, self._progress))
+        except BaseException:
+            self._delete()
+            raise
 
     def _make_modules_folder(self) -> None:
         """Make the folder where a kernel without modules has none; `down` removes it again."""
@@ -157,18 +216,26 @@ class Cluster:
             _MODULES.mkdir()
             self._narrator.say(f"made the empty folder {_MODULES}, which kind mounts into the node")
 
-    def _delete(self) -> bool:
-        """Remove the cluster's containers from our own store: what `kind delete` does, without needing kind."""
-        listed = self.engine.ask("ps", "--all", "--quiet", f"--filter=label={_CLUSTER_LABEL}={NAME}") or ""
-        there = listed.split()
+    def _containers(self, engine: Engine) -> list[str]:
+        listed = engine.ask("ps", "--all", "--quiet", f"--filter=label={_CLUSTER_LABEL}={NAME}")
+        return (listed or "").split()
+
+    def _delete(self, engine: Engine | None = None) -> bool:
+        """Remove the cluster's containers: what `kind delete` does, without needing kind."""
+        engine = engine or self.engine
+        there = self._containers(engine)
         if there:
             self._narrator.say(f"deleting the cluster {NAME}")
-            if self.engine.ask("rm", "--force", "--volumes", "--time=1", *there) is None:
-                raise ClusterError(f"podman could not remove the containers of {NAME}: {' '.join(there)}")
-        # The node's /var is a volume with a name, which outlives its container; nobody else has volumes in our store.
-        self.engine.ask("volume", "prune", "--force")
+            grace = ["--time=1"] if engine.program == "podman" else []
+            if engine.ask("rm", "--force", "--volumes", *grace, *there, timeout=_REMOVE_TIMEOUT) is None:
+                raise ClusterError(
+                    f"{engine.program} could not remove the containers of {NAME}: {' '.join(there)}; log: {engine.log}"
+                )
+        if engine.own:
+            # The node's /var is a volume with a name, which outlives its container; ours are alone in our store.
+            engine.ask("volume", "prune", "--force")
         self.kubeconfig.unlink(missing_ok=True)
-        self._made_of.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
         if self._modules_mark.exists():
             with contextlib.suppress(OSError):  # somebody put something there, or removed it
                 _MODULES.rmdir()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Podman with a configuration, a store and networks of its own: the machine's are neither read nor changed."""
+"""The container engine: podman with a configuration, a store and networks of its own, or the machine's as it is."""
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ _LOG_TAIL_LINES: Final = 12
 _MOST_FILES: Final = 20000
 _MOST_PROCESSES: Final = 32768
 _PID_MAX: Final = Path("/proc/sys/kernel/pid_max")
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def containers_conf(folder: Path, *, files: int, processes: int) -> str:
@@ -50,43 +52,57 @@ def storage_conf(folder: Path) -> str:
     return f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
 
 
-class Engine:
-    """Runs podman and other long commands, with their output in one log."""
+def forget_former_boot(folder: Path, boot: str) -> None:
+    """Remove what podman keeps of what runs, where the machine was started anew since: nothing of it runs any more.
 
-    def __init__(self, cache: Cache, narrator: Narrator) -> None:
-        """Write the configuration into the cache folder.
+    Podman expects that from a file system in memory, which the cache folder is not.
+
+    Args:
+        folder: of the engine.
+        boot: what identifies the time from this start of the machine to the next.
+    """
+    mark = folder / "boot"
+    if mark.exists() and mark.read_text() != boot:
+        shutil.rmtree(folder / "run", ignore_errors=True)
+    mark.write_text(boot)
+
+
+class Engine:
+    """Runs the engine and other long commands, with their output in one log."""
+
+    def __init__(self, cache: Cache, narrator: Narrator, machines: str | None = None) -> None:
+        """Write the configuration into the cache folder, where the engine is our own.
+
+        Args:
+            cache: where the log lies, and all that our own engine keeps.
+            narrator: tells what goes on.
+            machines: `docker` or `podman`: that of this machine, as it is configured; None for our own podman.
 
         Raises:
             OSError: the cache folder cannot be written.
         """
-        self.folder = cache.root / "podman"
+        self.own = machines is None
+        self.program = machines or "podman"
         self.log = cache.root / "kindnode.log"
         self.narrator = narrator
-        self.folder.mkdir(parents=True, exist_ok=True)
-        files = min(_MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        processes = min(_MOST_PROCESSES, int(_PID_MAX.read_text()))
-        conf, storage = self.folder / "containers.conf", self.folder / "storage.conf"
-        conf.write_text(containers_conf(self.folder, files=files, processes=processes))
-        storage.write_text(storage_conf(self.folder))
-        self.environment: Mapping[str, str] = {
-            **os.environ,
-            "CONTAINERS_CONF": str(conf),
-            "CONTAINERS_STORAGE_CONF": str(storage),
-            "KIND_EXPERIMENTAL_PROVIDER": "podman",
-            "DEBIAN_FRONTEND": "noninteractive",  # for apt
-        }
+        cache.root.mkdir(parents=True, exist_ok=True)
+        provider = {"KIND_EXPERIMENTAL_PROVIDER": self.program}
+        self.environment: Mapping[str, str] = {**os.environ, **provider, **(_own(cache) if self.own else {})}
 
-    def ask(self, *args: str) -> str | None:
-        """Return what `podman ARGS` prints, or None when it fails."""
-        done = subprocess.run(
-            ["podman", *args],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_ASK_TIMEOUT,
-        )
+    def ask(self, *args: str, timeout: float = _ASK_TIMEOUT) -> str | None:
+        """Return what the engine prints for these arguments, or None when it fails or takes too long."""
+        try:
+            done = subprocess.run(
+                [self.program, *args],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
         return done.stdout if done.returncode == 0 else None
 
     def must(self, argv: Sequence[str], what: str, *, timeout: float = 900.0) -> None:
@@ -111,3 +127,20 @@ class Engine:
         with self.log.open("rb") as file:
             file.seek(begin)
             return file.read().decode(errors="replace")
+
+
+def _own(cache: Cache) -> Mapping[str, str]:
+    """Write the configuration of our own engine; return the environment that makes podman use it, and apt quiet."""
+    folder = cache.root / "podman"
+    folder.mkdir(parents=True, exist_ok=True)
+    forget_former_boot(folder, _BOOT_ID.read_text().strip())
+    files = min(_MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    processes = min(_MOST_PROCESSES, int(_PID_MAX.read_text()))
+    conf, storage = folder / "containers.conf", folder / "storage.conf"
+    conf.write_text(containers_conf(folder, files=files, processes=processes))
+    storage.write_text(storage_conf(folder))
+    return {
+        "CONTAINERS_CONF": str(conf),
+        "CONTAINERS_STORAGE_CONF": str(storage),
+        "DEBIAN_FRONTEND": "noninteractive",
+    }

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the node image, in steps whose results are kept until what they come from changes."""
 
-import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,8 +13,8 @@ from devcluster.cache import Cache
 from devcluster.errors import ClusterError
 from devcluster.lock import exclusive
 from devcluster.progress import Progress
-from kindnode import pieces, pins, recipe
-from kindnode.archive import Image, write_archive
+from kindnode import actor, pieces, pins, recipe
+from kindnode.archive import Image, architecture, write_archive
 from kindnode.debian import root_file_system
 from kindnode.engine import Engine
 
@@ -32,6 +31,7 @@ class NodeImage:
         self._engine = engine
         self._progress = progress
         self._folder = cache.root / "kindnode"
+        self.name = pins.node_image()
 
     def exists(self) -> bool:
         """Tell whether the image of just these pins is there."""
@@ -40,14 +40,10 @@ class NodeImage:
         )
         return (listed or "").strip() == pins.digest()
 
-    def kind(self) -> Path:
-        """Return the program kind, built when needed.
-
-        Raises:
-            BuildError: it cannot be built; the text says what to do.
-        """
-        wanted = [program for program in pins.PROGRAMS if program.name == "kind"]
-        return ensure_programs(wanted, self._progress, family=pins.PROGRAMS)["kind"]
+    @property
+    def digest(self) -> str:
+        """What changes whenever the image would."""
+        return pins.digest()
 
     def ensure(self, *, install: bool) -> None:
         """Make the image unless it is there: 2 to 10 minutes on 2 cores, depending on what is in the cache.
@@ -77,7 +73,7 @@ class NodeImage:
         tags = _wanted_images(programs["kubeadm"])
         archive = self._folder / "images.tar"
         self._engine.narrator.say("writing the images that kubeadm wants")
-        write_archive(archive, system_images(tags, programs, proxy), architecture=_architecture())
+        write_archive(archive, system_images(tags, programs, proxy), architecture=architecture())
         context = self._context(programs, pause=tags["pause"])
         podman = str(shutil.which("podman"))
         base_image = "localhost/pod-tracker/node-base:latest"
@@ -172,7 +168,7 @@ def system_images(tags: Mapping[str, str], programs: Mapping[str, Path], proxy: 
         Image(tags["etcd"], {"usr/local/bin/etcd": programs["etcd"]}),
         Image(tags["coredns"], {"coredns": programs["coredns"]}, entrypoint=["/coredns"]),
         Image(tags["pause"], {"pause": programs["pause"]}, entrypoint=["/pause"]),
-        Image(pins.ACTOR_IMAGE, {"actor": programs["actor"]}, entrypoint=["/actor"]),
+        actor.image(programs["actor"]),
     ]
 
 
@@ -187,10 +183,6 @@ def _wanted_images(kubeadm: Path) -> dict[str, str]:
     if done.returncode != 0:
         raise ClusterError(f"kubeadm does not tell which images it wants: {done.stderr.strip()}")
     return {last_part(reference): reference for reference in done.stdout.split()}
-
-
-def _architecture() -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _write(path: Path, text: str) -> None:

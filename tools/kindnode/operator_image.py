@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's image, built with the Dockerfile on a base of Debian packages: no registry is asked for anything.
+"""The operator's image, built with the Dockerfile; for a node made from packages on a base of Debian packages too.
 
 `python -m kindnode.operator_image` builds it, loads it into the cluster and prints its name.
 """
@@ -20,6 +20,7 @@ from devcluster.progress import Progress, to_stderr
 from kindnode import pieces
 from kindnode.cluster import Cluster
 from kindnode.debian import root_file_system
+from kindnode.engine import Engine
 
 IMAGE: Final = "localhost/pod-tracker/operator:e2e"
 """Name of the image, unless another is asked for."""
@@ -48,21 +49,31 @@ def build(cluster: Cluster, image: str = IMAGE, *, install: bool = False, build_
         ClusterError: it cannot be built; the text says why.
     """
     engine = cluster.engine
+    arguments = [f"--build-arg={each}" for each in build_args]
+    arguments += [f"--file={REPOSITORY / 'Dockerfile'}", f"--tag={image}", str(REPOSITORY)]
+    what = f"building {image}, usually 1 min"
+    if not engine.own:
+        engine.must([str(shutil.which(engine.program)), "build", *arguments], what)
+        return image
     pieces.ensure(engine, install=install)
-    podman = str(shutil.which("podman"))
     folder = cache_root() / "kindnode"
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(cache_root() / "kindnode.lock", what="makes an image", progress=to_stderr):
-        file = root_file_system(engine, folder, "operator", "minbase", _PACKAGES)
-        base = f"{_BASE}:{file.stem.rpartition('-')[2]}"
-        if engine.ask("image", "exists", base) is None:
-            engine.must([podman, "import", "--quiet", str(file), base], "importing the operator's base image")
-        command = [podman, "build", "--isolation=chroot", "--pull=never", "--format=docker", "--layers"]
+        command = [str(shutil.which("podman")), "build", "--isolation=chroot", "--pull=never", "--format=docker"]
+        command += ["--layers", f"--build-arg=BASE_IMAGE={_base_image(engine, folder)}"]
         command += [f"--volume={source}:{target}:ro" for source, target in _pip_files(folder)]
-        command += [f"--build-arg={each}" for each in (f"BASE_IMAGE={base}", *build_args)]
-        command += [f"--file={REPOSITORY / 'Dockerfile'}", f"--tag={image}", str(REPOSITORY)]
-        engine.must(command, f"building {image}, usually 1 min")
+        engine.must([*command, *arguments], what)
     return image
+
+
+def _base_image(engine: Engine, folder: Path) -> str:
+    """Return the name of the base image of Debian packages, made when it is not there."""
+    file = root_file_system(engine, folder, "operator", "minbase", _PACKAGES)
+    base = f"{_BASE}:{file.stem.rpartition('-')[2]}"
+    if engine.ask("image", "exists", base) is None:
+        podman = str(shutil.which("podman"))
+        engine.must([podman, "import", "--quiet", str(file), base], "importing the operator's base image")
+    return base
 
 
 def load(cluster: Cluster, image: str) -> None:
@@ -77,10 +88,9 @@ def load(cluster: Cluster, image: str) -> None:
         return
     archive = cache_root() / "kindnode" / "operator-image.tar"
     archive.unlink(missing_ok=True)
-    podman = str(shutil.which("podman"))
-    cluster.engine.must(
-        [podman, "save", "--quiet", "--format=docker-archive", f"--output={archive}", image], f"saving {image}"
-    )
+    podman = cluster.engine.program == "podman"
+    save = [str(shutil.which(cluster.engine.program)), "save", *(["--format=docker-archive"] if podman else [])]
+    cluster.engine.must([*save, f"--output={archive}", image], f"saving {image}")
     try:
         cluster.load(archive)
         cluster.on_node("sh", "-c", f"rm -f /kind/loaded-{image.replace('/', '_')}-* && touch {mark}")
