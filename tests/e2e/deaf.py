@@ -45,7 +45,7 @@ def start(kubectl: Kubectl, image: str, cluster: Cluster) -> None:
 
 async def switch(api: Api, *, deaf: bool) -> None:
     """Make the watches of pods deaf, or let them hear again."""
-    answer = await api.through_service(NAMESPACE, f"{_NAME}:port-{_CONTROL}", "deaf" if deaf else "hearing", {})
+    answer = await api.through_service(NAMESPACE, f"{_NAME}:{_CONTROL}", "deaf" if deaf else "hearing", {})
     assert answer == {"hearing": not deaf}
 
 

@@ -17,7 +17,8 @@ from support.manifests import Json
 URL: Final = f"http://slack.{NAMESPACE}.svc/api/"
 TOKEN: Final = "xoxb-e2e"
 
-_SERVICE: Final = "slack"
+_NAME: Final = "slack"
+_PORT: Final = 80
 _PAGE: Final = 999
 
 
@@ -41,7 +42,7 @@ class Slack:
         query = {"token": TOKEN, "channel": channel, "limit": str(_PAGE), "include_all_metadata": "true"}
         found: list[Post] = []
         while True:
-            page = await self._api.through_service(NAMESPACE, _SERVICE, "api/conversations.history", query)
+            page = await self._api.through_service(NAMESPACE, f"{_NAME}:{_PORT}", "api/conversations.history", query)
             assert page["ok"], page
             found += [Post(one["text"], _ids(one)) for one in page["messages"]]
             cursor = page.get("response_metadata", {}).get("next_cursor")
@@ -62,7 +63,7 @@ def start(kubectl: Kubectl, image: str) -> None:
     """Run the Slack pod."""
     files = {f"fakeslack/{path.name}": path for path in Path(fakeslack.__file__).parent.glob("*.py")}
     main = Path(slack_pod.__file__)
-    program = Program(_SERVICE, main.name, {**files, main.name: main}, {80: slack_pod.PORT})
+    program = Program(_NAME, main.name, {**files, main.name: main}, {_PORT: slack_pod.PORT})
     programs.start(kubectl, image, program)
 
 
