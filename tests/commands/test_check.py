@@ -175,6 +175,17 @@ spec:
     )
 
 
+def test_every_field_stands_in_a_sample_and_every_event_and_kind() -> None:
+    specs = [yaml.safe_load(path.read_text())["spec"] for path in (CONFIG / "samples").glob("tracker*.yaml")]
+    shown = {field for spec in specs for field in spec} | {field for spec in specs for field in spec["reporter"]}
+    shown |= {field for spec in specs for field in spec.get("selector", {})}
+    schema = msgspec.json.schema(api.Resource, schema_hook=lambda _: {"type": "string"})["$defs"]
+    wanted = {field for kind in ("PodTrackerSpec", "Reporter", "LabelSelector") for field in schema[kind]["properties"]}
+    assert shown == wanted
+    assert {event for spec in specs for event in spec.get("events", ["Created"])} == set(api.Event)
+    assert {spec["reporter"]["kind"] for spec in specs} == {"slack", "webhook", "apprise"}
+
+
 def test_samples_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
     samples = [str(path) for path in (CONFIG / "samples").glob("*.yaml") if path.name != "kustomization.yaml"]
     assert main(["check", *samples]) == 0, capsys.readouterr()

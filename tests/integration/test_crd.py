@@ -479,7 +479,7 @@ def test_the_sample_is_the_founding_manifest() -> None:
     assert (CONFIG / "samples" / "tracker.yaml").read_text(encoding="utf-8").endswith(FOUNDING)
 
 
-@pytest.mark.parametrize("sample", ["tracker.yaml", "tracker_secret.yaml"])
+@pytest.mark.parametrize("sample", sorted(path.name for path in (CONFIG / "samples").glob("tracker*.yaml")))
 def test_every_sample_is_taken(cluster: LocalCluster, namespace: str, sample: str) -> None:
     manifest = (CONFIG / "samples" / sample).read_text(encoding="utf-8")
     done = apply(cluster, namespace, manifest, "--server-side", "--dry-run=server")

@@ -58,6 +58,8 @@ CONFIG: Final = (
             "samples/tracker_trouble",
             "samples/tracker_batch",
             "samples/tracker_digest",
+            "samples/tracker_startup",
+            "samples/tracker_suspended",
             "samples/tracker_webhook",
             "samples/tracker_apprise",
             "samples/kustomization",
