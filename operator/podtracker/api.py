@@ -34,6 +34,8 @@ DEFAULT_SECRET_KEY: Final = "token"  # noqa: S105 - the name of a key in a Secre
 
 _SUBDOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """What pods and Secrets can be called; RE2 and Python read it alike."""
+_WHICH_PODS: Final = frozenset({"f:name", "f:selector", "f:workloadRef"})
+"""The fields that say which pods are meant, as managedFields name them."""
 _DATA_KEY: Final = "[-._a-zA-Z0-9]+"
 """What a key of a Secret can be called."""
 _QUOTED: Final = re.compile(r"value '.*?'(?= - at|$)", re.DOTALL)
@@ -535,16 +537,17 @@ def test_nonce(body: Mapping[str, Any]) -> str:
 
 
 def spec_written(body: Mapping[str, Any]) -> int:
-    """When the object was last written other than its status, in seconds since 1970 by the API server's clock.
+    """When it was last written which pods are meant, in seconds since 1970 by the API server's clock.
 
-    From managedFields, the only record of it; where somebody cleared them, the creation time.
+    From managedFields, the only record of it: of those who wrote that, or, where none says so, of all who wrote more
+    than the status; where somebody cleared them, the creation time. What is only taken away leaves no time there.
     """
     meta = body["metadata"]
-    times = [
-        epoch_seconds(entry["time"])
-        for entry in meta.get("managedFields") or ()
-        if "time" in entry and entry.get("subresource") != "status"
+    written = [
+        entry for entry in meta.get("managedFields") or () if "time" in entry and entry.get("subresource") != "status"
     ]
+    chosen = [entry for entry in written if _WHICH_PODS & ((entry.get("fieldsV1") or {}).get("f:spec") or {}).keys()]
+    times = [epoch_seconds(entry["time"]) for entry in chosen or written]
     return max(times, default=epoch_seconds(meta["creationTimestamp"]))
 
 

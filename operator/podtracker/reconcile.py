@@ -106,6 +106,8 @@ class _Item:
         self.refused_at: float | None = None
         """When its receiver refused it, if it did since then."""
         self.failures = 0
+        self.written: int | None = None
+        """What managedFields say of when its spec was written."""
         self.nonce = ""
         """The test that was asked for last."""
 
@@ -200,9 +202,15 @@ class Reconciler:
             self._engine.pause(identity.uid)
             self._verdicts.invalid(identity.uid, str(error))
             return
-        item.backfill |= self._engine.track(item.tracker, edited=api.spec_written(body), missed=missed)
+        item.backfill |= self._engine.track(item.tracker, edited=self._edited(item, body), missed=missed)
         self._take_test(item, body)
         self._queue.add(identity.uid)
+
+    def _edited(self, item: _Item, body: Mapping[str, Any]) -> int:
+        """When it was last written which pods are meant, if it was."""
+        before, item.written = item.written, api.spec_written(body)
+        # The API server notes no time for what is only taken away, such as one label of several: that was just now.
+        return item.written if item.written != before else max(item.written, int(self._ports.wall()))
 
     def _take_test(self, item: _Item, body: Mapping[str, Any]) -> None:
         """A test message, where the annotation asks for one that was not asked for before."""

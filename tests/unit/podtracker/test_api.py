@@ -142,6 +142,11 @@ def entry(seconds: int, **fields: str) -> dict[str, str]:
     return {"manager": "kubectl", "operation": "Update", "time": stamp(seconds)} | fields
 
 
+def owning(seconds: int, *of_spec: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"f:spec": {field: {} for field in of_spec}} if of_spec else {"f:metadata": {}}
+    return {**entry(seconds), "fieldsType": "FieldsV1", "fieldsV1": fields}
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -154,9 +159,14 @@ def entry(seconds: int, **fields: str) -> dict[str, str]:
         pytest.param([entry(NOW + 5, subresource="")], NOW + 5, id="no subresource"),
         pytest.param([{"manager": "old", "operation": "Update"}], NOW, id="no time"),
         pytest.param([{"manager": "old"}, entry(NOW + 5)], NOW + 5, id="one without time"),
+        pytest.param([owning(NOW + 5, "f:selector"), owning(NOW + 9)], NOW + 5, id="an annotation"),
+        pytest.param([owning(NOW + 5, "f:name"), owning(NOW + 9, "f:message")], NOW + 5, id="another field"),
+        pytest.param([owning(NOW + 9, "f:workloadRef", "f:events"), owning(NOW + 5)], NOW + 9, id="pods and more"),
+        pytest.param([owning(NOW + 5), owning(NOW + 9)], NOW + 9, id="nobody says"),
+        pytest.param([entry(NOW + 5) | {"fieldsV1": None}], NOW + 5, id="no fields"),
     ],
 )
-def test_when_the_spec_was_written(fields: list[dict[str, str]] | None, expected: int) -> None:
+def test_when_the_spec_was_written(fields: list[dict[str, Any]] | None, expected: int) -> None:
     body = tracker_body()
     body["metadata"]["managedFields"] = fields
     assert api.spec_written(body) == expected

@@ -832,3 +832,24 @@ async def test_selectors_and_workloads_list_what_they_mean() -> None:
         o.reconciler.changed(tracker_body(uid="t2", spec={"workloadRef": {"kind": "Job", "name": "night"}}))
         await passing(1.0)
         assert sorted((asked["fields"], asked["labels"]) for asked in o.pods.asked) == [("", ""), ("", "app=web")]
+
+
+@in_virtual_time
+async def test_a_selector_that_only_loses_a_label_begins_anew_now() -> None:
+    """The API server notes no time for what is taken away: managedFields are as they were."""
+    async with operator() as o:
+        began = int(Operator._wall())
+        both = {"app": "web", "tier": "front"}
+        o.reconciler.changed(tracker_body(created=began, spec={"selector": {"matchLabels": both}}))
+        await passing(10.0)
+        old = pod_body("old", uid="old", created=began + 5)
+        old["metadata"]["labels"] = {"app": "web"}
+        o.pods.answers.append(page([old]))
+        o.reconciler.changed(
+            tracker_body(created=began, generation=2, spec={"selector": {"matchLabels": {"app": "web"}}})
+        )
+        await passing(5.0)
+        o.create_pod("new", uid="new", created=began + 12, labels={"app": "web"})
+        await passing(5.0)
+        assert o.slack.texts == ["Pod new was created"]
+        assert o.ledger.pod_count("t1") == 2
