@@ -164,7 +164,8 @@ class Credentials:
             raise
 
     def _how_to_allow(self, namespace: str, name: str) -> str:
-        role = "pod-tracker-secret-reader"
+        # A role for each Secret: the commands have to work for the second one as well.
+        role = f"pod-tracker-secret-reader-{name}"
         return (
             f"the operator may not read Secret {name} in namespace {namespace}; allow it: "
             f"kubectl -n {namespace} create role {role} --verb=get --resource=secrets --resource-name={name} && "

@@ -50,25 +50,26 @@ async def test_key_that_comes_later(scene: Scene) -> None:
     await scene.condition("ReporterReady", "False", "SecretKeyMissing", tracker="default-key")
 
 
-async def test_forbidden_secret_and_the_way_out(scene: Scene) -> None:
-    """Another Secret is forbidden; the two commands of the condition, run as they stand, allow just that one."""
-    await scene.put_secret(OTHER_SECRET, token=scene.token)
+async def test_forbidden_secrets_and_the_way_out(scene: Scene) -> None:
+    """Other Secrets are forbidden; the two commands of each condition, run as they stand, allow just that one."""
     await scene.operate()
-    await scene.track(secret=OTHER_SECRET)
-    message = (await scene.condition("ReporterReady", "False", "SecretForbidden"))["message"]
-    await scene.run("nginx")
-    assert scene.namespace in message
-
-    commands = [command.strip() for command in re.findall(r"kubectl -n .*?(?= && |$)", message)]
-    kubectl, role = f"kubectl -n {scene.namespace}", "pod-tracker-secret-reader"
-    assert commands == [
-        f"{kubectl} create role {role} --verb=get --resource=secrets --resource-name={OTHER_SECRET}",
-        f"{kubectl} create rolebinding {role} --role={role} --serviceaccount={OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}",
-    ]
-    for command in commands:
-        await scene.kubectl(*shlex.split(command)[1:])
-    await scene.delivered(MESSAGE)
-    await scene.condition("ReporterReady", "True", "Delivered")
+    for secret in (OTHER_SECRET, "another"):
+        await scene.put_secret(secret, token=scene.token)
+        await scene.track(secret, secret=secret, pod=secret)
+        await scene.run(secret)
+    for secret in (OTHER_SECRET, "another"):
+        message = (await scene.condition("ReporterReady", "False", "SecretForbidden", tracker=secret))["message"]
+        commands = [command.strip() for command in re.findall(r"kubectl -n .*?(?= && |$)", message)]
+        kubectl, role = f"kubectl -n {scene.namespace}", f"pod-tracker-secret-reader-{secret}"
+        account = f"{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}"
+        assert commands == [
+            f"{kubectl} create role {role} --verb=get --resource=secrets --resource-name={secret}",
+            f"{kubectl} create rolebinding {role} --role={role} --serviceaccount={account}",
+        ]
+        for command in commands:
+            await scene.kubectl(*shlex.split(command)[1:])
+        await scene.condition("ReporterReady", "True", "Delivered", tracker=secret)
+    await scene.delivered(*(f"Pod {secret} was created" for secret in (OTHER_SECRET, "another")))
 
 
 async def test_rotated_secret(scene: Scene, slack: FakeSlack) -> None:

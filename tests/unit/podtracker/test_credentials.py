@@ -146,8 +146,9 @@ async def test_the_name_of_the_key_that_is_missing_in_a_new_secret_is_the_tracke
 async def test_a_forbidden_secret_comes_with_the_commands_that_allow_it() -> None:
     with pytest.raises(CredentialsError) as caught:
         await Safe(FORBIDDEN).token()
-    role = "kubectl -n team create role pod-tracker-secret-reader --verb=get --resource=secrets"
-    binding = "kubectl -n team create rolebinding pod-tracker-secret-reader --role=pod-tracker-secret-reader"
+    name = "pod-tracker-secret-reader-pod-tracker-reporter"
+    role = f"kubectl -n team create role {name} --verb=get --resource=secrets"
+    binding = f"kubectl -n team create rolebinding {name} --role={name}"
     assert f"{role} --resource-name=pod-tracker-reporter" in caught.value.message
     account = "pod-tracker-system:pod-tracker-controller-manager"
     assert f"{binding} --serviceaccount={account}" in caught.value.message
