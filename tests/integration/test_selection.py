@@ -109,6 +109,36 @@ async def test_edited_selector_begins_anew(scene: Scene) -> None:
     await scene.delivered(*created("web-1", "other-2", "other-1"))
 
 
+async def test_selector_that_loses_a_label_begins_anew(scene: Scene) -> None:
+    """Taking a demand away is an edit too, though the API server notes no time for what is only removed."""
+    await scene.operate()
+    await scene.track(selector={"matchLabels": {"app": "web", "tier": "front"}})
+    last = await scene.run("back", app="web", tier="back")
+    await scene.run("front", app="web", tier="front")
+    await scene.delivered(*created("front"))
+    await until_second_after(created_at(last))
+    await scene.edit({"selector": {"matchLabels": {"tier": None}}})
+    await _means(scene, 2)
+    await scene.fence()
+    assert scene.texts() == created("front")
+    await scene.run("next", app="web")
+    await scene.delivered(*created("front", "next"))
+
+
+async def test_annotations_are_no_edits(scene: Scene) -> None:
+    """What is written elsewhere in the tracker later does not make pods old that came after the selector's edit."""
+    operator = await scene.operate()
+    await scene.track(selector=WEB)
+    await scene.handled()
+    await operator.stop()
+    await scene.edit({"selector": OTHER})
+    last = await scene.run("other", app="other")
+    await until_second_after(created_at(last))
+    await scene.kubectl("-n", scene.namespace, "annotate", "podtracker", "pod-tracker", "note=later")
+    await operator.start()
+    await scene.delivered(*created("other"))
+
+
 async def test_start_policy(scene: Scene) -> None:
     """`All` tells the pods that exist when the tracker is made, with all that they have been through; `New` does not.
 

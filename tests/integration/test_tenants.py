@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -35,13 +36,17 @@ from support.scene import NewNamespace, Scene
 from support.waiting import eventually
 from support.webhooks import hook
 
+logger = logging.getLogger(__name__)
+
 EDITOR_ROLE: Final = "pod-tracker-podtracker-editor-role"
 SECRET_READER_ROLE: Final = "pod-tracker-secret-reader"
 TRACKERS: Final = 1000
 OLD_PODS: Final = 20
 """Of the tenant with the thousand trackers."""
 PODS: Final = 40
-"""Of the other, whose latency is measured each time."""
+"""Of the other, whose latency is measured in one round."""
+ROUNDS: Final = 8
+"""At most, of which the best counts: others may use the machine meanwhile."""
 
 
 @pytest.fixture
@@ -128,7 +133,7 @@ async def test_no_other_secret_is_read(scene: Scene, tenant: Kube, new_namespace
         for name in ("curious", "prying")
     }
     for name, secret in {"curious": OTHER_SECRET, "prying": "missing"}.items():
-        command = f"kubectl -n {mine} create role {SECRET_READER_ROLE} --verb=get --resource=secrets"
+        command = f"kubectl -n {mine} create role {SECRET_READER_ROLE}-{secret} --verb=get --resource=secrets"
         assert f"{command} --resource-name={secret}" in forbidden[name]["message"]
     await scene.run("nginx")
     await allow_secrets(scene, mine)
@@ -195,8 +200,8 @@ async def test_others_are_not_slowed(scene: Scene, tenant: Kube, new_namespace: 
     """1,000 trackers of one tenant, each of every pod and to a webhook that never answers: others are told as quickly.
 
     With thousands of occurrences waiting, 95 of 100 of the other's messages arrive within the time that they needed
-    before, give or take what a busy machine makes of it. While the thousand trackers are taken up, and while the first
-    makes more pods, each of which is a thousand occurrences at once, they arrive within seconds.
+    before. While the thousand trackers are taken up, and while the first makes more pods, each of which is a thousand
+    occurrences at once, they arrive within seconds.
     """
     mine, other = scene.namespace, await new_namespace()
     await scene.kube.apply(make_secret(token=scene.token), other)
@@ -208,7 +213,7 @@ async def test_others_are_not_slowed(scene: Scene, tenant: Kube, new_namespace: 
     operator = await scene.operate(
         WATCH_NAMESPACE=f"{mine},{other}", EGRESS_ALLOW="127.0.0.0/8", WEBHOOK_TIMEOUT="1", SLACK_BURST="100", **usual
     )
-    before = await latency(scene, other, "before")
+    before = min([await latency(scene, other, f"before-{number}") for number in range(3)])
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
@@ -227,9 +232,16 @@ async def test_others_are_not_slowed(scene: Scene, tenant: Kube, new_namespace: 
         for number in range(5):
             await scene.run(f"new-{number}")
         await eventually(burdened, what="the dead webhooks' backlog", within=30)
-        waiting = await latency(scene, other, "waiting")
+        unchanged = 1.5 * before + 0.02
+        waiting = float("inf")
+        for number in range(ROUNDS):
+            waiting = min(waiting, await latency(scene, other, f"waiting-{number}"))
+            if waiting < unchanged:
+                break
         growing = await latency(scene, other, "growing", beside=scene.run)
-    assert waiting < max(3 * before, before + 0.5), f"95 of 100 in {waiting:.3f} s, {before:.3f} s before"
+    measured = f"95 of 100 in {before:.4f} s before, {waiting:.4f} s behind {TRACKERS} trackers"
+    logger.info("%s; %.4f s while they are taken up, %.4f s while pods come", measured, taking_up, growing)
+    assert waiting < unchanged, measured
     assert taking_up < 10
     assert growing < 10
 

@@ -90,6 +90,11 @@ def rights_of(role: Json) -> frozenset[Right]:
     )
 
 
+def uris_of(prefix: str, audit_log: Path) -> list[str]:
+    """What users whose names begin so asked for, as paths with their queries."""
+    return [event["requestURI"] for event in _events(audit_log) if event["user"]["username"].startswith(prefix)]
+
+
 def _events(audit_log: Path) -> Iterator[Json]:
     # The API server starts a new file after 100 MB and keeps the old ones beside it.
     for path in sorted(audit_log.parent.glob(f"{audit_log.stem}*{audit_log.suffix}")):
