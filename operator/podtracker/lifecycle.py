@@ -345,10 +345,6 @@ def _waiting(container: ContainerStatus) -> str:
     return (waiting.reason if waiting is not None else "") or ""
 
 
-def _exit_code(container: ContainerStatus) -> int:
-    return container.state.terminated.exit_code if container.state.terminated is not None else 0
-
-
 def _attempt(container: ContainerStatus) -> int:
     """Which start of the container this is about: one that waits after an end has not been counted yet."""
     return container.restart_count + (container.last_state.terminated is not None)

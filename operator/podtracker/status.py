@@ -138,13 +138,13 @@ class StatusBoard:
         """The tracker is gone."""
         self._entries.pop(uid, None)
 
-    def condition(self, uid: str, kind: str, status: bool | None, reason: str, message: str) -> None:
-        """Set a condition; None means Unknown."""
+    def condition(self, uid: str, kind: str, status: bool, reason: str, message: str) -> None:
+        """Set a condition."""
         entry = self._entries.get(uid)
         if entry is None:
             return
         old = entry.conditions.get(kind)
-        word = {True: "True", False: "False", None: "Unknown"}[status]
+        word = "True" if status else "False"
         since = old.last_transition_time if old is not None and old.status == word else rfc3339(self._wall())
         new = Condition(
             type=kind,
@@ -342,8 +342,6 @@ def _word(entry: _Entry) -> str:
 
 def _worth_an_event(old: Condition | None, new: Condition) -> bool:
     """Going from good to bad or back, or from one trouble to another; not from one good word to another."""
-    if new.status == "Unknown":
-        return False
     return old is None or old.status != new.status or (new.status == "False" and old.reason != new.reason)
 
 

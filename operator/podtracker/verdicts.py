@@ -45,10 +45,6 @@ class Verdicts:
         """There is no token to send with."""
         self._reporter(uid, False, error.reason, error.message)
 
-    def checking(self, uid: str) -> None:
-        """Nothing is known of this receiver yet."""
-        self._reporter(uid, None, "Checking", "the token has not been checked yet")
-
     def message(self, uid: str, problem: str | None, *, given: bool) -> None:
         """Whether the tracker's own text can be used."""
         if not given:
@@ -109,7 +105,7 @@ class Verdicts:
             self._board.condition(tracker, REPORTER_VERIFIED, False, error.reason, _advised(error))
         self._board.tested(tracker, nonce)
 
-    def _reporter(self, uid: str, status: bool | None, reason: str, message: str) -> None:
+    def _reporter(self, uid: str, status: bool, reason: str, message: str) -> None:
         self._board.condition(uid, REPORTER_READY, status, reason, message)
         if status:
             self._board.condition(uid, READY, True, "Active", "pods are watched and messages are accepted")

@@ -123,6 +123,11 @@ async def allow_secrets_as(tenant: Kube, namespace: str) -> None:
 async def test_no_other_secret_is_read(scene: Scene, tenant: Kube, new_namespace: NewNamespace) -> None:
     """A tracker that names another Secret waits until its own namespace binds the reader, and opens no other one."""
     mine, other = scene.namespace, await new_namespace()
+    for name in (f"../../{other}/secrets/{REPORTER_SECRET}", f"..%2F..%2F{other}%2Fsecrets%2F{REPORTER_SECRET}", ".."):
+        with pytest.raises(ApiError) as refusal:
+            await tenant.create(make_tracker("leads-elsewhere", secret=name), mine)
+        assert refusal.value.status == 422
+        assert "write a Secret's name" in refusal.value.message
     for namespace in (mine, other):
         await scene.kube.apply(make_secret(OTHER_SECRET, token=scene.token), namespace)
         await scene.kube.create(make_tracker("curious", secret=OTHER_SECRET), namespace)

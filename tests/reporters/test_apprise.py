@@ -454,7 +454,7 @@ async def test_closing_ends_what_is_under_way() -> None:
         await raw.wait_for(1)
         pid = pid_of(reporter)
         await reporter.close()
-        assert (await asyncio.wait_for(sending, 2)).failure is Failure.RETRY
+        assert (await asyncio.wait_for(sending, 10)).failure is Failure.RETRY
         assert not lives(pid)
     with pytest.raises(DeliveryError):
         await send(reporter, "json://127.0.0.1:9/")
@@ -466,5 +466,5 @@ async def test_closing_while_it_starts_leaves_nothing(server: RawServer) -> None
     sending = asyncio.create_task(failure(reporter, f"json://127.0.0.1:{server.port}/"))
     await eventually(lambda: reporter._workers)
     await reporter.close()
-    assert (await asyncio.wait_for(sending, 2)).arrived_perhaps is False
+    assert (await asyncio.wait_for(sending, 10)).arrived_perhaps is False
     assert not reporter._workers

@@ -496,7 +496,7 @@ async def test_closing_ends_what_is_under_way() -> None:
         await raw.wait_for(1)
         await reporter.close()
         with pytest.raises(DeliveryError):
-            await asyncio.wait_for(sending, 2)
+            await asyncio.wait_for(sending, 10)
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError, DeliveryError):
             await sending

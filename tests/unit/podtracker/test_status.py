@@ -46,10 +46,10 @@ class Office:
         self.gone.append(uid)
         self.board.forget(uid)
 
-    def ready(self, status: bool | None = True, reason: str = "Active", uid: str = "t1", message: str = "") -> None:
+    def ready(self, status: bool = True, reason: str = "Active", uid: str = "t1", message: str = "") -> None:
         self.board.condition(uid, READY, status, reason, message)
 
-    def reporter(self, status: bool | None, reason: str, uid: str = "t1", message: str = "m") -> None:
+    def reporter(self, status: bool, reason: str, uid: str = "t1", message: str = "m") -> None:
         self.board.condition(uid, REPORTER_READY, status, reason, message)
 
     def written(self, outcome: str) -> float:
@@ -252,13 +252,12 @@ async def test_what_has_nothing_new_takes_no_turn() -> None:
     ("status", "reason", "word"),
     [
         (True, "Active", "Active"),
-        (None, "Checking", "Active"),
         (False, "InvalidAuth", "Degraded"),
         (False, "InvalidSpec", "Invalid"),
     ],
 )
 @in_virtual_time
-async def test_one_word_for_people(status: bool | None, reason: str, word: str) -> None:
+async def test_one_word_for_people(status: bool, reason: str, word: str) -> None:
     async with office() as o:
         o.ready(status, reason)
         await passing(1.0)
@@ -453,7 +452,6 @@ async def test_who_was_forgotten_is_not_written() -> None:
 async def test_events_are_shown_where_the_receiver_turns_good_or_bad_or_the_trouble_changes() -> None:
     async with office() as o:
         for status, reason in (
-            (None, "Checking"),
             (True, "TokenAccepted"),
             (True, "Delivered"),
             (False, "Unreachable"),
