@@ -57,7 +57,7 @@ async def test_delivers(scene: Scene, receiver: RawServer) -> None:
     """Single messages, own texts, digests and tests, to the URL of the Secret with what is in it; failures retried."""
     password = scene.new_token("apprise-")
     await scene.put_secret(url=f"json://user:{password}@127.0.0.1:{receiver.port}/path?method=POST")
-    await scene.operate(**ALLOWED, DIGEST_INTERVAL="1")
+    await scene.operate(**ALLOWED, DIGEST_INTERVAL="4")
     await scene.track(**APPRISE, message="<b>{{ pod.name }}</b> is new", test="one")
     await scene.condition("ReporterVerified", "True", "TestDelivered")
     receiver.answer = status(500)

@@ -105,7 +105,7 @@ async def test_every_event_is_told_once(scene: Scene) -> None:
 
 async def test_deadlines_survive_a_restart(scene: Scene) -> None:
     """Grace times and hold-downs go on while no operator runs; what is well again by then is not told."""
-    seconds = 4
+    seconds = 10
     graces = dict.fromkeys(("UNSCHEDULABLE_GRACE", "MOUNT_GRACE", "RECOVERY_HOLD"), str(seconds))
     operator = await scene.operate(**graces)
     await scene.track(**EVERY_POD, events=["Unschedulable", "StartFailed", "CrashLooping", "Recovered"])

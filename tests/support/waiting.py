@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, overload
 POLL: Final = 0.03
 """Seconds between two looks at a fact."""
 
-PATIENCE: Final = 15.0
+PATIENCE: Final = 30.0
 """Seconds after which a fact is taken for missing; far more than any of them needs on a busy machine."""
 
 T = TypeVar("T")
