@@ -69,12 +69,12 @@ test-integration: $(READY) binaries ## Run the integration tests on a real etcd 
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
 
 .PHONY: setup-test-e2e
-setup-test-e2e: $(READY) ## Start the cluster of the end-to-end tests and put the operator's image on it (root; Debian).
+setup-test-e2e: $(READY) ## Start the cluster of the end-to-end tests and put the operator's image on it: K8S_IMAGE.
 	@$(PYTHON) -m kindnode up
 	@$(PYTHON) -m kindnode.operator_image
 
 .PHONY: test-e2e
-test-e2e: $(READY) ## Run the end-to-end tests on kind, or on the cluster of KUBECONFIG: CLUSTER=kind|current, IMG.
+test-e2e: $(READY) ## Run the end-to-end tests on kind, or on the cluster of KUBECONFIG: CLUSTER=kind|current, K8S_IMAGE, IMG.
 	CLUSTER=$(or $(CLUSTER),kind) IMG=$(if $(filter current,$(CLUSTER)),$(IMG)) $(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: cleanup-test-e2e
