@@ -8,6 +8,8 @@ are grouped: all who wait share one write, and what nobody waits for lingers a l
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -73,6 +75,8 @@ class Checkpoint:
         )
         self._dirty: set[str] = set()
         self._waiters: list[asyncio.Future[None]] = []
+        self._due = math.inf
+        """When the next write has to begin, for what waits for it or has changed."""
         self._wake = asyncio.Event()
         self._position_due = clock() + POSITION_EVERY
 
@@ -117,11 +121,18 @@ class Checkpoint:
             epoch=head.epoch,
         )
 
-    async def commit(self) -> None:
-        """Return when all that the ledger holds now is kept; many who wait share one write."""
+    async def commit(self, *, within: float = 0.0) -> None:
+        """Return when all that the ledger holds now is kept; many who wait share one write.
+
+        Args:
+            within: seconds in which the write has to begin; the more, the more share it.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(done)
-        self._wake.set()
+        due = self._clock() + within
+        if due < self._due:
+            self._due = due
+            self._wake.set()
         await done
 
     async def run(self) -> None:
@@ -131,8 +142,7 @@ class Checkpoint:
             DeposedError: another instance has taken over.
         """
         while True:
-            if not self._waiters:
-                await self._collect()
+            await self._collect()
             await self._commit_once()
 
     def settled(self) -> None:
@@ -155,22 +165,20 @@ class Checkpoint:
         _answer(waiters)
 
     async def _collect(self) -> None:
-        self._wake.clear()
-        while not (self._waiters or self._ledger.changed or self._clock() >= self._position_due):
-            try:
-                async with asyncio.timeout(LINGER):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-        if not self._waiters:
-            try:
-                async with asyncio.timeout(LINGER):
-                    await self._wake.wait()
-            except TimeoutError:
+        """Return when a write has to begin."""
+        while True:
+            self._wake.clear()
+            now = self._clock()
+            if now >= min(self._due, self._position_due):
                 return
+            if self._ledger.changed:
+                self._due = min(self._due, now + LINGER)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(LINGER, self._due - now)):
+                    await self._wake.wait()
 
     async def _commit_once(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters, self._due = self._waiters, [], math.inf
         delta, positions = self._ledger.drain(), self._known_positions()
         self._position_due = self._clock() + POSITION_EVERY
         started = self._clock()
@@ -179,6 +187,7 @@ class Checkpoint:
                 await self._persist(delta, positions)
         except BaseException:
             self._waiters = waiters + self._waiters
+            self._due = self._clock()
             raise
         self._metrics.checkpoint_seconds.observe(self._clock() - started)
         _answer(waiters)

@@ -132,6 +132,18 @@ class Listener(Protocol):
         ...
 
 
+class Commit(Protocol):
+    """Keeps the ledger."""
+
+    async def __call__(self, *, within: float = 0.0) -> None:
+        """Return when all that the ledger holds now is kept.
+
+        Args:
+            within: seconds in which the write has to begin; the more, the more share it.
+        """
+        ...
+
+
 class Compose(Protocol):
     """Puts occurrences into words."""
 

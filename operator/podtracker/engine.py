@@ -189,7 +189,8 @@ class Engine:
             elif self._told_of_departed(tracker.uid, pod.uid):
                 continue
             else:
-                news = self._news_of_unknown(tracker, pod, now, appeared=appeared)
+                life = look.happenings if before is NOTHING else None
+                news = self._news_of_unknown(tracker, pod, now, appeared=appeared, life=life)
                 known.append(tracker.uid)
             if news or record is None or tracker.uid not in record.trackers:
                 self._changed(tracker.uid)
@@ -214,14 +215,16 @@ class Engine:
         gone = self._departed.get(pod_uid)
         return gone is not None and tracker in gone.told
 
-    def _news_of_unknown(self, tracker: Tracker, pod: Pod, now: float, *, appeared: bool) -> Sequence[Happening]:
-        """What is news of a pod to a tracker that did not know it: its whole life, or nothing."""
+    def _news_of_unknown(
+        self, tracker: Tracker, pod: Pod, now: float, *, appeared: bool, life: Sequence[Happening] | None = None
+    ) -> Sequence[Happening]:
+        """What is news of a pod to a tracker that did not know it: its whole life, or nothing; `life` where known."""
         record = self._ledger.tracker(tracker.uid)
         if record is None or record.baseline or pod.created < record.match_since:
             return ()
         if not appeared and not record.unlisted and tracker.spec.name is None:
             return ()
-        return step(NOTHING, pod, now=now, grace=self._grace).happenings
+        return step(NOTHING, pod, now=now, grace=self._grace).happenings if life is None else life
 
     def _tell(
         self, tracker: Tracker, pod: Pod, news: Sequence[Happening], before: Seen, now: float

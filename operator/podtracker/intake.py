@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from podtracker.dispatch import Dispatcher
 from podtracker.engine import Engine, Relist
@@ -38,9 +37,9 @@ class Intake:
         self._namespace = namespace
         self._relist: Relist | None = None
 
-    async def prepare(self, pods: Sequence[Pod]) -> None:
-        """Learn what workloads these pods belong to, where that decides who means them."""
-        await self._owners.resolve(pods)
+    def prepare(self, pods: Sequence[Pod]) -> Awaitable[None] | None:
+        """Learn what workloads these pods belong to, where that decides who means them and is not known."""
+        return self._owners.unresolved(pods)
 
     def begin_list(self, *, gap: bool) -> None:
         """A list of the scope begins."""
@@ -66,7 +65,3 @@ class Intake:
     def deleted(self, pod: Pod) -> None:
         """A pod was deleted."""
         self._dispatcher.submit(self._engine.remove(pod, now=self._wall()))
-
-    async def ready(self) -> None:
-        """Let others run."""
-        await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from podtracker.errors import KubeError
@@ -24,6 +24,10 @@ REMEMBERED = 20_000
 """ReplicaSets and Jobs; the oldest are asked for again."""
 _AT_ONCE = 8
 """Requests at a time, where a list brings many."""
+
+
+_Unknown = dict[tuple[str, str], tuple[Pod, Owner]]
+"""By namespace and uid: an owner that is to be asked for, and a pod that it has."""
 
 
 class OwnerSource(Protocol):
@@ -45,13 +49,20 @@ class Owners:
 
     async def resolve(self, pods: Sequence[Pod]) -> None:
         """Return once it is known to what these pods belong; waits while the API server is away."""
-        unknown: dict[tuple[str, str], tuple[Pod, Owner]] = {}
+        unresolved = self.unresolved(pods)
+        if unresolved is not None:
+            await unresolved
+
+    def unresolved(self, pods: Sequence[Pod]) -> Awaitable[None] | None:
+        """As `resolve`; None where it is known already, as of nearly all pods."""
+        unknown: _Unknown = {}
         for pod in pods:
             owner = self._index.orphan(pod)
             if owner is not None:
                 unknown[pod.namespace, owner.uid] = pod, owner
-        if not unknown:
-            return
+        return self._resolve(unknown) if unknown else None
+
+    async def _resolve(self, unknown: _Unknown) -> None:
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(pod: Pod, owner: Owner) -> None:

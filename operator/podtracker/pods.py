@@ -211,8 +211,15 @@ class WatchError(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class PodEvent(msgspec.Struct, frozen=True):
+    """One line of a watch that shows a pod: nearly all do."""
+
+    type: str
+    object: Pod
+
+
 class WatchEvent(msgspec.Struct, frozen=True):
-    """One line of a watch; the object is decoded once its type is known."""
+    """One line of a watch that does not; the object is decoded once its type is known."""
 
     type: str
     object: msgspec.Raw
@@ -228,6 +235,7 @@ _decode_spec: Final = msgspec.json.Decoder(PodSpec | None).decode
 _decode_status: Final = msgspec.json.Decoder(PodStatus | None).decode
 decode_page: Final = msgspec.json.Decoder(PodList).decode
 decode_event: Final = msgspec.json.Decoder(WatchEvent).decode
+decode_pod_event: Final = msgspec.json.Decoder(PodEvent).decode
 decode_pod: Final = msgspec.json.Decoder(Pod).decode
 decode_bookmark: Final = msgspec.json.Decoder(Bookmark).decode
 decode_error: Final = msgspec.json.Decoder(WatchError).decode

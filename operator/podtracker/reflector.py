@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import itertools
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import msgspec
 
 from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
-from podtracker.pods import Pod, decode_bookmark, decode_error, decode_event, decode_page, decode_pod
+from podtracker.pods import Pod, PodEvent, decode_bookmark, decode_error, decode_event, decode_page, decode_pod_event
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ WATCH_TIMEOUT = 300
 """Seconds after which the API server is asked to end a watch; with jitter, so that many do not end together."""
 BACKOFF, BACKOFF_MAX = 1.0, 10.0
 """Seconds between tries while the API server fails."""
+TURN = 32
+"""Chunks after which others have their turn in any case; mostly the next chunk has to be waited for anyway."""
 SHORT_WATCH = 1.0
 """Seconds; a watch that ends sooner did not end by its time, whatever it looks like."""
 TRIES_BEFORE_RELIST = 3
@@ -72,8 +77,8 @@ class PodApi(Protocol):
 class PodSink(Protocol):
     """Who is told. All that tells is synchronous: order is kept because nothing can overtake."""
 
-    async def prepare(self, pods: Sequence[Pod]) -> None:
-        """Find out what has to be known about these pods before they are told."""
+    def prepare(self, pods: Sequence[Pod]) -> Awaitable[None] | None:
+        """What finds out what has to be known about these pods before they are told; None where that is known."""
         ...
 
     def begin_list(self, *, gap: bool) -> None:
@@ -98,10 +103,6 @@ class PodSink(Protocol):
 
     def deleted(self, pod: Pod) -> None:
         """A pod was deleted."""
-        ...
-
-    async def ready(self) -> None:
-        """Returns once more events may come: back-pressure."""
         ...
 
 
@@ -201,13 +202,12 @@ class Reflector:
         while True:
             page = decode_page(await self._api.list_pods(self._namespace, limit=PAGE, continue_token=token))
             self._heard = self._clock()
-            with self._excused():
-                await self._sink.prepare(page.items)
+            if (preparation := self._sink.prepare(page.items)) is not None:
+                await self._held_up_by(preparation)
             self._sink.listed(page.items)
             token = page.metadata.continue_token
             if not token:
                 break
-            await self._until_ready()
         self._sink.end_list()
         self._resource_version = page.metadata.resource_version
         self._failures = 0
@@ -236,44 +236,53 @@ class Reflector:
 
     async def _read(self, chunks: AsyncIterator[bytes]) -> _End:
         lines = _Lines()
-        while True:
-            async with asyncio.timeout(self._silence):
+        async with _Silence(self._silence) as silence:
+            for number in itertools.count(1):
                 chunk = await anext(chunks, b"")
-            self._heard = self._clock()
-            if not chunk:
-                return _End.TIMEOUT
-            for line in lines.feed(chunk):
-                end = await self._handle(line)
-                if end is not None:
-                    return end
-            await self._until_ready()
+                if not chunk:
+                    break
+                self._heard = self._clock()
+                silence.broken()
+                for line in lines.feed(chunk):
+                    event = self._pod_event(line)
+                    if isinstance(event, _End):
+                        return event
+                    if event is not None:
+                        if (preparation := self._sink.prepare((event.object,))) is not None:
+                            await silence.excused(self._held_up_by(preparation))
+                        self._tell(event)
+                    self._failures = 0
+                if number % TURN == 0:
+                    await asyncio.sleep(0)
+        return _End.TIMEOUT
 
-    async def _handle(self, line: bytes) -> _End | None:
-        event = decode_event(line)
-        if event.type == "BOOKMARK":
-            self._resource_version = decode_bookmark(event.object).metadata.resource_version
-        elif event.type == "ERROR":
-            problem = decode_error(event.object)
-            self._report(
-                "the API server ended the watch of pods", KubeError(problem.code, problem.reason, problem.message)
-            )
-            return _End.GONE if problem.code == 410 else _End.ERROR  # noqa: PLR2004 - the HTTP status itself
+    def _pod_event(self, line: bytes) -> PodEvent | _End | None:
+        """What a line says of a pod; else it was a bookmark, or is the end."""
+        try:
+            return decode_pod_event(line)
+        except msgspec.ValidationError:
+            event = decode_event(line)
+            if event.type == "BOOKMARK":
+                self._resource_version = decode_bookmark(event.object).metadata.resource_version
+                return None
+            if event.type != "ERROR":
+                raise
+        problem = decode_error(event.object)
+        self._report("the API server ended the watch of pods", KubeError(problem.code, problem.reason, problem.message))
+        return _End.GONE if problem.code == 410 else _End.ERROR  # noqa: PLR2004 - the HTTP status itself
+
+    def _tell(self, event: PodEvent) -> None:
+        self.events += 1
+        pod = event.object
+        if event.type == "DELETED":
+            self._sink.deleted(pod)
         else:
-            pod = decode_pod(event.object)
-            self.events += 1
-            with self._excused():
-                await self._sink.prepare((pod,))
-            if event.type == "DELETED":
-                self._sink.deleted(pod)
-            else:
-                self._sink.changed(pod, appeared=event.type == "ADDED")
-            self._resource_version = pod.metadata.resource_version
-        self._failures = 0
-        return None
+            self._sink.changed(pod, appeared=event.type == "ADDED")
+        self._resource_version = pod.metadata.resource_version
 
-    async def _until_ready(self) -> None:
+    async def _held_up_by(self, reason: Awaitable[None]) -> None:
         with self._excused():
-            await self._sink.ready()
+            await reason
 
     @contextlib.contextmanager
     def _excused(self) -> Iterator[None]:
@@ -301,6 +310,46 @@ class Reflector:
         logger.warning(
             what, extra={"namespace": self._namespace or "*", "error": str(error), "failures": self._failures}
         )
+
+
+class _Silence:
+    """Raises TimeoutError once nothing was heard for so long. One timer serves any number of events: it looks again."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._timeout = asyncio.timeout(None)
+        self._timer = self._loop.call_at(self._heard + limit, self._look)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def broken(self) -> None:
+        """Something was heard."""
+        self._heard = self._loop.time()
+
+    async def excused(self, wait: Awaitable[None]) -> None:
+        """Wait for something else; nothing can be heard meanwhile."""
+        self._heard = math.inf
+        await wait
+        self._timer.cancel()
+        self._heard = self._loop.time()
+        self._timer = self._loop.call_at(self._heard + self._limit, self._look)
+
+    def _look(self) -> None:
+        due = self._heard + self._limit
+        if self._loop.time() >= due:
+            self._timeout.reschedule(self._loop.time())
+        elif due < math.inf:
+            self._timer = self._loop.call_at(due, self._look)
 
 
 class _Lines:

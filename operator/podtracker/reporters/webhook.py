@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -42,6 +43,8 @@ SIGNATURE: Final = "Pod-Tracker-Signature"
 
 _EACH_NAMESPACE: Final = 32
 """Requests of one namespace at a time; each waits for a receiver's answer."""
+_REMEMBERED_URLS: Final = 1024
+"""Destinations whose URL was read already."""
 _ANSWER: Final = 4096
 """Bytes of an accepting answer that are read, so that its connection can be used again."""
 _ANSWER_PATIENCE: Final = 0.25
@@ -89,6 +92,7 @@ class WebhookReporter:
         self._timeout = timeout
         self._wall = wall
         self._turns = Turns(_EACH_NAMESPACE)
+        self._url = lru_cache(_REMEMBERED_URLS)(_url)
 
     def escape(self, text: str) -> str:
         """The text as it is: JSON has no markup."""
@@ -108,7 +112,7 @@ class WebhookReporter:
         Raises:
             DeliveryError: they cannot be used.
         """
-        url = _url(destination)
+        url = self._url(destination)
         _headers(destination, b"", 0)
         try:
             self._outlet.check(url)
@@ -121,7 +125,7 @@ class WebhookReporter:
         Raises:
             DeliveryError: the receiver has not accepted it, or its answer was lost.
         """
-        url = _url(destination)
+        url = self._url(destination)
         deadline = asyncio.get_running_loop().time() + self._timeout
         async with self._turns.turn(message.tracker.namespace, until=deadline - self._timeout / 2):
             for notification in message.notifications:

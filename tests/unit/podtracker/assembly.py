@@ -90,7 +90,7 @@ class Operator:
             ),
         )
 
-    async def _commit(self) -> None:
+    async def _commit(self, *, within: float = 0.0) -> None:
         pass
 
     @staticmethod

@@ -219,7 +219,7 @@ class FakeSink:
         self.told: list[str] = []
         self.prepared = 0
         self.gate: asyncio.Event | None = None
-        self.waits = 0
+        """Opens once it is known whom the pods concern; None where that is known at once."""
 
     def begin_list(self, *, gap: bool) -> None:
         self.told.append("list after a gap" if gap else "list")
@@ -232,18 +232,14 @@ class FakeSink:
 
     async def prepare(self, pods: Sequence[Pod]) -> None:
         self.prepared += len(pods)
+        if self.gate is not None:
+            await self.gate.wait()
 
     def changed(self, pod: Pod, *, appeared: bool) -> None:
         self.told.append(f"{'+' if appeared else '~'}{pod.name}")
 
     def deleted(self, pod: Pod) -> None:
         self.told.append(f"-{pod.name}")
-
-    async def ready(self) -> None:
-        self.waits += 1
-        await asyncio.sleep(0)
-        if self.gate is not None:
-            await self.gate.wait()
 
 
 class FakeOwners:

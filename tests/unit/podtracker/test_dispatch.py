@@ -68,7 +68,8 @@ class Post:
             wall=lambda: NOW + clock() - self.began,
         )
 
-    async def _commit(self) -> None:
+    async def _commit(self, *, within: float = 0.0) -> None:
+        assert within < AHEAD
         self.commits.append(len(self.reporter.accepted))
         if self.commit_gate is not None:
             await self.commit_gate.wait()

@@ -79,7 +79,7 @@ class Patient:
         )
         self.health.leads = True
 
-    async def _commit(self) -> None:
+    async def _commit(self, *, within: float = 0.0) -> None:  # noqa: ARG002 - the port's
         await self.commit()
 
     def submit(self, *pods: str, tracker: str = "t1", channel: str | None = "C1") -> None:
