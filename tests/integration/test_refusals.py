@@ -113,7 +113,7 @@ async def test_bad_token_shows_without_any_pod(scene: Scene, slack: FakeSlack, *
     await scene.put_secret(token=bad)
     operator = await scene.operate()
     await scene.track()
-    await scene.condition("ReporterReady", "False", "InvalidAuth", within=5)
+    await scene.condition("ReporterReady", "False", "InvalidAuth", within=10)
     await scene.run("nginx")
     await scene.waiting(operator, 1)
     await scene.secret_reads()

@@ -38,6 +38,9 @@ FAST: Final[Mapping[str, str]] = {
 START_PATIENCE: Final = 30.0
 """Seconds until a start that does not become ready counts as failed."""
 
+END_PATIENCE: Final = 12.0
+"""Seconds that an end may take beside the drain: the limits that the operator sets itself (app.py), and some."""
+
 _numbers = itertools.count(1)
 
 _INHERITED: Final = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
@@ -124,7 +127,7 @@ class Operator:
     async def stop(self) -> None:
         """Ask it to end; it must do so with status 0, and not much later than its drain timeout."""
         self.terminate()
-        status = await self.wait_exit(self.drain_timeout + 7)
+        status = await self.wait_exit(self.drain_timeout + END_PATIENCE)
         assert status == 0, f"exit {status} after SIGTERM\n{self.tail()}"
 
     async def kill(self) -> None:
