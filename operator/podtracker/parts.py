@@ -57,7 +57,7 @@ class Parts:
         self.wall = time.time
         self.ledger = Ledger()
         self.index = TrackerIndex()
-        self.queue = WorkQueue()
+        self.queue = WorkQueue(lambda uid: self.reconciler.namespace(uid))  # noqa: PLW0108 - made later
         self.reflectors: dict[str, Reflector] = {}
         self.owners = Owners(kube, self.index, clock=self.clock)
         self.checkpoint = Checkpoint(

@@ -249,6 +249,11 @@ class Reconciler:
             item.refused_at = self._clock()
             self._queue.add(uid)
 
+    def namespace(self, uid: str) -> str:
+        """Of a tracker; empty where there is none."""
+        item = self._items.get(uid)
+        return item.identity.namespace if item is not None else ""
+
     def known(self) -> frozenset[str]:
         """The uids of all trackers."""
         return frozenset(self._items)

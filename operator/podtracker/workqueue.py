@@ -7,14 +7,21 @@ The contract is that of client-go's workqueue: whoever adds a key that is being 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+
+def _one_group(_: str) -> str:
+    return ""
 
 
 class WorkQueue:
-    """Keys, in the order they became due."""
+    """Keys, in the order they became due within their group; groups in turn."""
 
-    def __init__(self) -> None:
-        self._ready: deque[str] = deque()
+    def __init__(self, group: Callable[[str], str] = _one_group) -> None:
+        """Args: group: of a key; one of a thousand keys keeps those of others no longer waiting."""
+        self._group = group
+        self._ready: OrderedDict[str, deque[str]] = OrderedDict()
         self._waiting: set[str] = set()
         self._busy: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -30,8 +37,7 @@ class WorkQueue:
             return
         self._waiting.add(key)
         if key not in self._busy:
-            self._ready.append(key)
-            self._filled.set()
+            self._append(key)
 
     def add_after(self, key: str, delay: float) -> None:
         """The key is due in `delay` seconds, or sooner if that was said before."""
@@ -51,7 +57,10 @@ class WorkQueue:
         while not self._ready:
             self._filled.clear()
             await self._filled.wait()
-        key = self._ready.popleft()
+        group, keys = self._ready.popitem(last=False)
+        key = keys.popleft()
+        if keys:
+            self._ready[group] = keys
         self._waiting.discard(key)
         self._busy.add(key)
         return key
@@ -60,13 +69,16 @@ class WorkQueue:
         """The work on this key ended; if it was added meanwhile, it is due again."""
         self._busy.discard(key)
         if key in self._waiting:
-            self._ready.append(key)
-            self._filled.set()
+            self._append(key)
 
     def close(self) -> None:
         """Forget all that was planned for later."""
         for key in tuple(self._timers):
             self._cancel_timer(key)
+
+    def _append(self, key: str) -> None:
+        self._ready.setdefault(self._group(key), deque()).append(key)
+        self._filled.set()
 
     def _cancel_timer(self, key: str) -> None:
         timer = self._timers.pop(key, None)

@@ -31,6 +31,22 @@ async def test_keys_come_in_the_order_they_were_added_each_once() -> None:
 
 
 @in_virtual_time
+async def test_groups_have_their_turns() -> None:
+    queue = WorkQueue(lambda key: key[0])
+    for number in range(1000):
+        queue.add(f"a{number:03}")
+    queue.add("b1")
+    queue.add("c1")
+    queue.add("b2")
+    assert [await queue.get() for _ in range(6)] == ["a000", "b1", "c1", "a001", "b2", "a002"]
+    queue.add("b1")
+    queue.done("b1")
+    assert [await queue.get() for _ in range(2)] == ["a003", "b1"]
+    assert len(await taken(queue)) == 996
+    assert not queue._ready
+
+
+@in_virtual_time
 async def test_getting_waits_for_a_key() -> None:
     queue = WorkQueue()
     getting = asyncio.create_task(queue.get())
