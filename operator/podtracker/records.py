@@ -9,14 +9,33 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from podtracker.errors import PodTrackerError
-from podtracker.ledger import Delta
+from podtracker.ledger import Delta, Notification, PodRecord, TrackerRecord
+from podtracker.lifecycle import Seen
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+
+
+class _StoredPod(msgspec.Struct, array_like=True):
+    namespace: str
+    name: str
+    trackers: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    """Places in the list of uids: a thousand pods with a thousand trackers each would be 22 MB of uids."""
+    seen: Seen | None = None
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """A Delta as it is stored."""
+
+    uids: list[str]
+    """Of the trackers that know pods."""
+    trackers: dict[str, TrackerRecord | None]
+    pods: dict[str, _StoredPod | None]
+    outbox: dict[str, Notification | None]
 
 
 def _from_1(packed: bytes) -> bytes:
@@ -26,7 +45,18 @@ def _from_1(packed: bytes) -> bytes:
     return msgspec.msgpack.encode([trackers, pods, outbox])
 
 
-_MIGRATIONS: Final[Mapping[int, Callable[[bytes], bytes]]] = {1: _from_1}
+def _from_2(packed: bytes) -> bytes:
+    """Format 2 had the trackers' uids in each pod's entry."""
+    trackers, pods, outbox = msgspec.msgpack.decode(packed)
+    places: dict[str, int] = {}
+    stored = {
+        uid: pod and [*pod[:2], [places.setdefault(tracker, len(places)) for tracker in pod[2]], *pod[3:]]
+        for uid, pod in pods.items()
+    }
+    return msgspec.msgpack.encode([list(places), trackers, stored, outbox])
+
+
+_MIGRATIONS: Final[Mapping[int, Callable[[bytes], bytes]]] = {1: _from_1, 2: _from_2}
 """From a format to the next: packed bytes to packed bytes."""
 
 _LEVEL: Final = 1
@@ -47,7 +77,7 @@ class NewerFormatError(PodTrackerError):
 
 def encode(delta: Delta) -> bytes:
     """The stored form: one byte of format, then compressed msgpack."""
-    return bytes((FORMAT,)) + zlib.compress(msgspec.msgpack.encode(delta), _LEVEL)
+    return bytes((FORMAT,)) + zlib.compress(msgspec.msgpack.encode(_stored(delta)), _LEVEL)
 
 
 def decode(stored: bytes) -> Delta:
@@ -64,9 +94,37 @@ def decode(stored: bytes) -> Delta:
         packed = _unpack(stored[1:])
         for number in range(stored[0], FORMAT):
             packed = _MIGRATIONS[number](packed)
-        return msgspec.msgpack.decode(packed, type=Delta)
+        return _restored(msgspec.msgpack.decode(packed, type=_Stored))
     except (zlib.error, msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise CorruptLedgerError(f"an entry of the ledger cannot be read: {type(error).__name__}") from error
+
+
+def _stored(delta: Delta) -> _Stored:
+    places: dict[str, int] = {}
+    groups: dict[tuple[str, ...], tuple[int, ...]] = {}
+
+    def stored(pod: PodRecord) -> _StoredPod:
+        group = groups.get(pod.trackers)
+        if group is None:
+            group = groups[pod.trackers] = tuple(places.setdefault(uid, len(places)) for uid in pod.trackers)
+        return _StoredPod(pod.namespace, pod.name, group, pod.seen)
+
+    pods = {uid: None if pod is None else stored(pod) for uid, pod in delta.pods.items()}
+    return _Stored(list(places), delta.trackers, pods, delta.outbox)
+
+
+def _restored(stored: _Stored) -> Delta:
+    uids = stored.uids
+    groups: dict[tuple[int, ...], tuple[str, ...]] = {}
+
+    def restored(pod: _StoredPod) -> PodRecord:
+        group = groups.get(pod.trackers)
+        if group is None:
+            group = groups[pod.trackers] = tuple(uids[place] for place in pod.trackers)
+        return PodRecord(pod.namespace, pod.name, group, pod.seen)
+
+    pods = {uid: None if pod is None else restored(pod) for uid, pod in stored.pods.items()}
+    return Delta(stored.trackers, pods, stored.outbox)
 
 
 def check_format(number: int) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import uuid
 import zlib
 
 import msgspec
@@ -10,7 +11,8 @@ import pytest
 
 from podtracker import records
 from podtracker.api import Event
-from podtracker.ledger import Delta, Ledger
+from podtracker.ledger import Delta, Ledger, PodRecord
+from podtracker.lifecycle import Seen
 from podtracker.records import FORMAT, CorruptLedgerError, NewerFormatError, check_format, decode, encode
 from unit.podtracker.builders import CREATED, SEEN, record, who
 
@@ -59,6 +61,40 @@ def test_format_1_is_read_for_ever() -> None:
     assert (note.id, note.order, note.tracker, note.event, note.key) == ("i1", 7, "t1", Event.CREATED, "p1/i1")
 
 
+def test_format_2_is_read_for_ever() -> None:
+    # Written by the second version. Never change this: write a migration instead.
+    packed = msgspec.msgpack.encode(
+        [
+            {"t1": ["team", "nginx", 1798761600, 2, 1, 0, False, True, 3, "nonce"]},
+            {"p1": ["team", "nginx", ["t1", "t2"], [5, {"app": 2}]], "p2": ["team", "web", ["t2"]], "p3": None},
+            {"p1/i1": ["i1", 7, "t1", "Ready", "team", "nginx", "p1", 1798761601, True, ["app", "Error"]]},
+        ]
+    )
+    delta = decode(b"\x02" + zlib.compress(packed))
+    tracker, pod, note = delta.trackers["t1"], delta.pods["p1"], delta.outbox["p1/i1"]
+    assert tracker is not None
+    assert (tracker.unlisted, tracker.suppressed, tracker.tested) == (True, 3, "nonce")
+    assert pod == PodRecord("team", "nginx", ("t1", "t2"), Seen(5, {"app": 2}))
+    assert delta.pods["p2"] == PodRecord("team", "web", ("t2",))
+    assert delta.pods["p3"] is None
+    assert note is not None
+    assert (note.at, note.quiet, note.detail.container, note.detail.reason) == (1798761601, True, "app", "Error")
+
+
+def test_a_thousand_trackers_of_a_thousand_pods_fit() -> None:
+    """Of the sixteen objects that share them, each may have a mebibyte."""
+    ledger = Ledger()
+    trackers = tuple(str(uuid.uuid4()) for _ in range(1000))
+    for uid in trackers:
+        ledger.put_tracker(uid, record())
+    for number in range(1000):
+        ledger.put_pod(str(uuid.uuid4()), "team", f"web-{number}", trackers, SEEN)
+    delta = ledger.snapshot()
+    stored = encode(delta)
+    assert len(stored) < 16 * 64 * 1024
+    assert decode(stored) == delta
+
+
 GOOD = encode(busy())
 
 
@@ -73,9 +109,23 @@ GOOD = encode(busy())
         b"\x01" + zlib.compress(b"nonsense"),
         b"\x01" + zlib.compress(msgspec.msgpack.encode({"trackers": 7})),
         b"\x01" + zlib.compress(msgspec.msgpack.encode([{"t": ["only"]}, {}, {}])),
+        b"\x03" + zlib.compress(msgspec.msgpack.encode([["t1"], {}, {"p": ["team", "nginx", [1]]}, {}])),
+        b"\x03" + zlib.compress(msgspec.msgpack.encode([["t1"], {}, {"p": ["team", "nginx", [-1]]}, {}])),
         b"\x00" + GOOD[1:],
     ],
-    ids=["nothing", "only a format", "cut", "half", "not packed", "not msgpack", "no delta", "no record", "format 0"],
+    ids=[
+        "nothing",
+        "only a format",
+        "cut",
+        "half",
+        "not packed",
+        "not msgpack",
+        "no delta",
+        "no record",
+        "no tracker",
+        "no place",
+        "format 0",
+    ],
 )
 def test_what_is_damaged_is_refused(stored: bytes) -> None:
     with pytest.raises(CorruptLedgerError):
