@@ -21,12 +21,14 @@ MAX_PENDING = 5_000
 """Occurrences that may wait for one tracker; what comes on top is dropped, counted and announced."""
 MAX_PENDING_IN_NAMESPACE = 20_000
 """Occurrences that may wait for all trackers of one namespace, where others leave room for them."""
-MAX_PENDING_IN_ALL = 100_000
-"""Occurrences that may wait altogether. A namespace may have no more than there is room left, so the fuller it is, the
-less each may add."""
+MAX_PENDING_IN_ALL = 60_000
+"""Occurrences that may wait altogether: the stored ledger has to take them, sixteen objects of a mebibyte. A namespace
+may have no more than there is room left, so the fuller it is, the less each may add."""
 SPARED = 500
 """Occurrences that may wait for a namespace all the same: however many others have dead receivers, the watch goes on
 and nobody is left without."""
+HEAVY = 150
+"""Characters of names and words for which an occurrence counts once more in the quotas of namespaces."""
 
 
 class Detail(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -79,6 +81,13 @@ class Notification(msgspec.Struct, frozen=True, array_like=True):
     quiet: bool = False
     """Found while the tracker was suspended or muted: told in the summary afterwards."""
     detail: Detail = PLAIN
+
+    @property
+    def weight(self) -> int:
+        """How many it counts for in the quotas of namespaces: one whose words are long takes the room of several."""
+        detail = self.detail
+        size = len(self.pod) + len(detail.container) + len(detail.reason) + len(detail.node)
+        return 1 + (size + sum(len(value) for _, value in detail.labels)) // HEAVY
 
     @property
     def key(self) -> str:
@@ -145,7 +154,8 @@ class Ledger:
         self._outbox: dict[str, Notification] = {}
         self._pod_counts: dict[str, int] = {}
         self._waiting_of: dict[str, int] = {}
-        self._waiting_in: dict[str, int] = {}
+        self._weight_in: dict[str, int] = {}
+        self._weight = 0
         self._due: dict[str, int] = {}
         """By pod: when something will have lasted too long."""
         self._groups: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -332,7 +342,7 @@ class Ledger:
         if quiet:
             record.suppressed += 1
             self._changed_trackers.add(tracker)
-        if self.pending(tracker) >= MAX_PENDING or self._waiting_in.get(pod.namespace, 0) >= self._room():
+        if self.pending(tracker) >= MAX_PENDING or self._weight_in.get(pod.namespace, 0) >= self._room():
             record.dropped += 1
             record.unannounced += 1
             self._changed_trackers.add(tracker)
@@ -341,7 +351,7 @@ class Ledger:
 
     def _room(self) -> int:
         """How many occurrences of one namespace may wait now."""
-        return min(MAX_PENDING_IN_NAMESPACE, max(SPARED, MAX_PENDING_IN_ALL - self.waiting))
+        return min(MAX_PENDING_IN_NAMESPACE, max(SPARED, MAX_PENDING_IN_ALL - self._weight))
 
     def ask_test(self, tracker: str, nonce: str) -> Notification | None:
         """A test message was asked for; None where this nonce was the last one already."""
@@ -414,8 +424,7 @@ class Ledger:
 
     def _put_in(self, notification: Notification) -> None:
         if notification.key not in self._outbox:
-            _add(self._waiting_of, notification.tracker, 1)
-            _add(self._waiting_in, notification.namespace, 1)
+            self._weigh(notification, 1)
         self._outbox[notification.key] = notification
         self._changed_outbox.add(notification.key)
 
@@ -423,10 +432,15 @@ class Ledger:
         notification = self._outbox.pop(key, None)
         if notification is None:
             return False
-        _add(self._waiting_of, notification.tracker, -1)
-        _add(self._waiting_in, notification.namespace, -1)
+        self._weigh(notification, -1)
         self._changed_outbox.add(key)
         return True
+
+    def _weigh(self, notification: Notification, sign: int) -> None:
+        weight = sign * notification.weight
+        _add(self._waiting_of, notification.tracker, sign)
+        _add(self._weight_in, notification.namespace, weight)
+        self._weight += weight
 
     # keeping it
 
@@ -461,8 +475,7 @@ class Ledger:
             for tracker in record.trackers:
                 _add(self._pod_counts, tracker, 1)
         for notification in self._outbox.values():
-            _add(self._waiting_of, notification.tracker, 1)
-            _add(self._waiting_in, notification.namespace, 1)
+            self._weigh(notification, 1)
             self._order = max(self._order, notification.order)
 
 

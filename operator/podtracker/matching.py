@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -14,6 +15,10 @@ from podtracker.pods import Owner, Pod
 
 BETWEEN: Final[Mapping[str, str]] = {"Deployment": "ReplicaSet", "CronJob": "Job"}
 """Workloads that do not own their pods themselves, with the kind that does."""
+_LONGEST_WHOLE: Final = 500
+"""Bytes of a selector that is kept as it is; of a longer one a hash stands for it."""
+_LONGEST_QUERY: Final = 4000
+"""Characters of a selector that is sent as a parameter."""
 _Key = tuple[str, ...]
 
 
@@ -168,9 +173,13 @@ def _meets(demand: LabelRequirement, labels: Mapping[str, str]) -> bool:
 
 
 def signature(spec: PodTrackerSpec) -> str:
-    """Which pods a spec means, as one string: it changes when they do. A pod's name stands for itself."""
+    """Which pods a spec means, as one string: it changes when they do. A pod's name stands for itself.
+
+    It is kept in the ledger, where a selector of the greatest size would take as much room as a thousand others.
+    """
     if spec.selector is not None:
-        return f"selector:{msgspec.json.encode(spec.selector, order='deterministic').decode()}"
+        whole = msgspec.json.encode(spec.selector, order="deterministic")
+        return f"selector:{whole.decode() if len(whole) <= _LONGEST_WHOLE else hashlib.sha256(whole).hexdigest()}"
     if spec.workload_ref is not None:
         return f"workload:{spec.workload_ref.kind}/{spec.workload_ref.name}"
     return spec.name or ""
@@ -183,8 +192,10 @@ def query(spec: PodTrackerSpec) -> dict[str, str]:
     if spec.selector is None:
         return {}
     terms = ",".join(_terms(spec.selector))
-    # What no label can be is let in by the CRD, matches nothing, and would be refused as a parameter.
-    return {"label_selector": terms} if all(map(_is_label, _words(spec.selector))) else {}
+    # What no label can be is let in by the CRD, matches nothing, and would be refused as a parameter. So may one that
+    # is too long be, by what stands before the API server.
+    sendable = len(terms) <= _LONGEST_QUERY and all(map(_is_label, _words(spec.selector)))
+    return {"label_selector": terms} if sendable else {}
 
 
 _LABEL: Final = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?")

@@ -12,6 +12,7 @@ from podtracker.ledger import (
     MAX_PENDING,
     MAX_PENDING_IN_NAMESPACE,
     Delta,
+    Detail,
     Ledger,
     Notification,
     TrackerRecord,
@@ -294,6 +295,22 @@ def test_however_many_namespaces_are_full_the_next_one_finds_room(
     for notification in ledger.outbox()[:40]:
         ledger.settle([notification], delivered=True)
     assert ledger.found("x11", CREATED, pod=who("late", "late", "team-11")) is not None
+
+
+def test_long_words_take_the_room_of_several(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podtracker.ledger.MAX_PENDING_IN_NAMESPACE", 90)
+    labels = tuple((f"k{number}", "v" * 63) for number in range(8))
+    long = Detail(container="c" * 63, reason="r" * 100, node="n" * 63, labels=labels)
+    found = [ledger.found("t1", CREATED, pod=who(f"pod-{n}", "pod", "team"), detail=long) for n in range(90)]
+    waiting = [one for one in found if one is not None]
+    assert [one.weight for one in waiting] == [5] * 18
+    again = Ledger()
+    again.load([ledger.snapshot()])
+    assert again._weight_in == ledger._weight_in == {"team": 90}
+    assert again._weight == ledger._weight == 90
+    ledger.settle(waiting, delivered=True)
+    assert (ledger._weight_in, ledger._weight) == ({}, 0)
+    assert find(ledger, "short").weight == 1
 
 
 @pytest.mark.parametrize(("told", "left"), [(2, 3), (5, 0), (9, 0)])

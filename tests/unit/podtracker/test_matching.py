@@ -228,6 +228,16 @@ def test_signatures_differ_where_the_pods_do() -> None:
     assert len({signature(tracker("t", spec=spec).spec) for spec in two}) == 1
 
 
+def test_the_signature_of_the_largest_selector_is_short() -> None:
+    def of(last: str) -> str:
+        values = [f"{number:02}{'v' * 61}" for number in range(63)]
+        demands = [{"key": f"k{number}", "operator": "In", "values": [*values, last]} for number in range(32)]
+        return signature(tracker("t", spec={"selector": {"matchExpressions": demands}}).spec)
+
+    assert len(of("a")) < 100
+    assert of("a") == of("a") != of("b")
+
+
 def test_lists_are_narrowed_as_far_as_the_api_server_can() -> None:
     everything = {
         "matchLabels": {"a": "1"},
@@ -241,6 +251,8 @@ def test_lists_are_narrowed_as_far_as_the_api_server_can() -> None:
     assert query(tracker("t", spec={"selector": everything}).spec) == {
         "label_selector": "a=1,b in (1,2),c notin (3),d,!e"
     }
+    long = {"matchExpressions": [{"key": "a", "operator": "In", "values": [f"{n:063}" for n in range(64)]}]}
+    assert query(tracker("t", spec={"selector": long}).spec) == {}
     strange = {"matchLabels": {"a b/!": "c d"}}
     assert query(tracker("t", spec={"selector": strange}).spec) == {}
     assert query(tracker("t").spec) == {"field_selector": "metadata.name=nginx"}
