@@ -22,6 +22,8 @@ URL_KEY, TOKEN_KEY, HMAC_KEY = "url", "token", "hmacKey"
 Secret, so that nobody who can only write trackers can send a credential elsewhere."""
 LONGEST: Final = 4096
 """Bytes of one of these values, as the CRD has it for an inline token: a Secret could hold a mebibyte."""
+MOST_ANSWERS: Final = 10_000
+"""Secrets that are remembered, and verdicts of receivers."""
 TOGETHER = 2.0
 """Seconds; who asks within this time of another is given the same answer, so that a thousand trackers share one."""
 
@@ -63,11 +65,14 @@ class _Shared(Generic[K, V]):
 
     _KEPT = 3600.0
     """Seconds after which an answer that nobody wants is dropped."""
+    _FEW = 100
+    """Answers that are not worth a look at their age."""
 
     def __init__(self, ask: Callable[[K], Awaitable[V]], clock: Callable[[], float]) -> None:
         self._ask = ask
         self._clock = clock
         self._slots: dict[K, _Slot[V]] = {}
+        self._prune_at = self._FEW
 
     async def get(self, key: K, max_age: float) -> V:
         """An answer at most `max_age` seconds old; raises what `ask` raises, to everybody who asks then."""
@@ -84,9 +89,14 @@ class _Shared(Generic[K, V]):
             slot.users -= 1
 
     def _prune(self) -> None:
+        if len(self._slots) < self._prune_at:
+            return
         oldest = self._clock() - self._KEPT
-        for key in [key for key, slot in self._slots.items() if slot.at < oldest and not slot.users]:
-            del self._slots[key]
+        if len(self._slots) > MOST_ANSWERS:
+            # Whoever edits a tracker again and again makes one each time.
+            oldest = max(oldest, sorted(slot.at for slot in self._slots.values())[len(self._slots) // 2])
+        self._slots = {key: slot for key, slot in self._slots.items() if slot.at > oldest or slot.users}
+        self._prune_at = max(len(self._slots), min(2 * len(self._slots), MOST_ANSWERS)) + self._FEW
 
 
 class Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ from support.scene import Scene
 from support.waiting import eventually
 from support.webhooks import hook
 from templates.hostile_texts import BOUNDED, REFUSED
+
+logger = logging.getLogger(__name__)
 
 ROOM: Final = 20 * 1024 * 1024
 """Bytes by which the operator may grow."""
@@ -49,6 +52,7 @@ async def unharmed(scene: Scene, operator: Operator) -> AsyncIterator[None]:
     before = operator.resident
     yield
     grown = operator.resident - before
+    logger.info("grew by %d KiB", grown // 1024)
     assert grown < ROOM, f"grew by {grown} bytes"
     assert await operator.probe("/healthz") == 200
     trackers = await scene.kube.list("PodTracker", scene.namespace)

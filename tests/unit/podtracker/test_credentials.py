@@ -302,6 +302,20 @@ async def test_answers_that_nobody_wants_are_dropped() -> None:
 
 
 @in_virtual_time
+async def test_answers_do_not_pile_up_however_fast_new_ones_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podtracker.credentials.MOST_ANSWERS", 1000)
+    oracle = Oracle()
+    most = 0
+    for number in range(10_000):
+        await oracle.shared.get(f"key-{number}", 10.0)
+        await oracle.shared.get("in use", 10.0)
+        await asyncio.sleep(0.01)
+        most = max(most, len(oracle.shared._slots))
+    assert most <= 1200
+    assert set(oracle.shared._slots) >= {"key-9999", "in use"}
+
+
+@in_virtual_time
 async def test_an_answer_dropped_while_somebody_was_about_to_ask_does_no_harm() -> None:
     # "old" is asked again after two hours; that fails, and while the next in line is about to take over, the end of
     # another question drops what is old.
