@@ -151,6 +151,13 @@ def _owned() -> dict[str, Any]:
     }
 
 
+def _affinity() -> dict[str, Any]:
+    wanted = {"arch": "amd64", "os": "linux"}
+    terms = [{"key": f"kubernetes.io/{key}", "operator": "In", "values": [value]} for key, value in wanted.items()]
+    selector = {"nodeSelectorTerms": [{"matchExpressions": terms}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": selector}}
+
+
 def _install() -> dict[str, Any]:
     labels = {"app.kubernetes.io/name": "pod-tracker"}
     probe = {"httpGet": {"path": "/healthz", "port": 8081}}
@@ -176,6 +183,7 @@ def _install() -> dict[str, Any]:
     }
     pod = {
         "serviceAccountName": _ACCOUNT,
+        "affinity": _affinity(),
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Final
 
 from bundle.changes import (
@@ -58,10 +59,11 @@ def _mode(mode: str, supported: bool) -> Change:
 
 
 def _affinity(tree: Tree) -> None:
-    expression = {"key": "kubernetes.io/arch", "operator": "In", "values": ["sparc"]}
-    terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
-    node = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
-    tree.pod.setdefault("affinity", {})["nodeAffinity"] = node
+    required = tree.pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    [expression] = [
+        each for each in required["nodeSelectorTerms"][0]["matchExpressions"] if each["key"] == "kubernetes.io/arch"
+    ]
+    expression["values"] = ["sparc"]
 
 
 def _selectors(tree: Tree) -> None:
@@ -91,6 +93,25 @@ def _scorecard(tree: Tree) -> None:
     del content[0]["stages"][0]["tests"][0]["image"]
 
 
+def _released_with_more(tree: Tree) -> None:
+    """The release before had a field that is gone."""
+    old = copy.deepcopy(tree.crd)
+    spec = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["colour"] = {"type": "string", "maxLength": 10}
+    tree.files[f"releases/{_version_before(tree)}/manifests/crd.yaml"] = [old]
+
+
+def _replaces_another(tree: Tree) -> None:
+    tree.files["releases/0.0.9/manifests/crd.yaml"] = [copy.deepcopy(tree.crd)]
+    tree.spec["replaces"] = "pod-tracker.v0.0.8"
+
+
+def _version_before(tree: Tree) -> str:
+    """The version that the CSV replaces, or any older one."""
+    replaced: str = tree.spec.get("replaces", "pod-tracker.v0.0.9")
+    return replaced.partition(".v")[2]
+
+
 CHANGES: Final[list[tuple[str, Change]]] = [
     ("rights-rules", lambda tree: tree.install["permissions"].append({"serviceAccountName": "", "rules": [{}]})),
     ("rights-wildcards", add_rule({"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["*"]})),
@@ -112,6 +133,7 @@ CHANGES: Final[list[tuple[str, Change]]] = [
     ("deployments-selector", _selectors),
     ("deployments-service-account", _foreign_service_account),
     ("deployments-arch-affinity", _affinity),
+    ("deployments-arch-affinity", lambda tree: tree.pod["affinity"].pop("nodeAffinity")),
     ("container-manager", lambda tree: tree.container.update(name="operator")),
     ("container-requests", lambda tree: tree.container["resources"]["requests"].pop("memory")),
     ("container-probes", lambda tree: tree.container.pop("livenessProbe")),
@@ -147,5 +169,8 @@ CHANGES: Final[list[tuple[str, Change]]] = [
     ("dockerfile-bundle", lambda tree: _replace(tree, "bundle.Dockerfile", "/manifests/\n", "/deploy/\n")),
     ("dockerfile-catalog", lambda tree: _replace(tree, "catalog.Dockerfile", "v1=/configs", "v1=/other")),
     ("dockerfile-operator", lambda tree: append(tree, "Dockerfile", "USER root\n")),
+    ("dockerfile-layers", lambda tree: append(tree, "Dockerfile", "RUN true\n" * 31)),
+    ("release-crd", _released_with_more),
+    ("release-replaces", _replaces_another),
     ("community-ci", add_file("ci.yaml", "updateGraph: random-mode\nreviewers: []\n")),
 ]

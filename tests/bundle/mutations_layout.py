@@ -149,6 +149,13 @@ CHANGES: Final[list[tuple[str, Change]]] = [
             [{"dependencies": [{"type": "olm.package", "value": {"packageName": "other", "version": ">=1.0.0"}}]}],
         ),
     ),
+    (
+        "dependencies-olm-v1",
+        add_file(
+            "bundle/metadata/properties.yaml",
+            [{"properties": [{"type": "olm.package.required", "value": {"packageName": "other"}}]}],
+        ),
+    ),
     ("properties-form", add_file("bundle/metadata/properties.yaml", [{"properties": [{"type": "olm.x"}]}])),
     (
         "properties-max-openshift",
@@ -167,6 +174,9 @@ CHANGES: Final[list[tuple[str, Change]]] = [
     ("features-values", set_annotation(f"{_FEATURE}/teleport", "false")),
     ("features-disconnected", _disconnected),
     ("features-scc", add_rule({**_SCC, "resourceNames": ["a", "b"], "verbs": ["use"]})),
+    ("object-metadata", add(kube_object("ConfigMap", name="Not_a_name"))),
+    ("object-metadata", lambda tree: tree.crd["metadata"]["labels"].update({"example.com/team": "a team"})),
+    ("object-metadata", lambda tree: tree.crd["metadata"]["labels"].update({"example.com/": "team"})),
     ("kind-supported", add(kube_object("Namespace"))),
     ("kind-pod-monitor", add(kube_object("PodMonitor", "monitoring.coreos.com/v1"))),
     ("kind-needs-crd", add(kube_object("ServiceMonitor", "monitoring.coreos.com/v1"))),

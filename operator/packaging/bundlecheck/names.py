@@ -14,6 +14,7 @@ SUBDOMAIN_LENGTH: Final = 253
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_QUALIFIED: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::\d+)?/)?"
 _IMAGE: Final = re.compile(
@@ -35,6 +36,22 @@ def is_label_1035(text: str) -> bool:
 def is_subdomain(text: str) -> bool:
     """Whether it is a DNS-1123 subdomain."""
     return len(text) <= SUBDOMAIN_LENGTH and _SUBDOMAIN.fullmatch(text) is not None
+
+
+def is_key(text: str) -> bool:
+    """Whether it is the key of a label or an annotation: a name, perhaps with a subdomain and a slash before it."""
+    prefix, slash, name = text.rpartition("/")
+    return (not slash or is_subdomain(prefix)) and _QUALIFIED.fullmatch(name) is not None
+
+
+def is_label_value(text: str) -> bool:
+    """Whether it is the value of a label."""
+    return not text or _QUALIFIED.fullmatch(text) is not None
+
+
+def is_path_segment(text: str) -> bool:
+    """Whether it is a name for a role or a binding, which may be nearly anything."""
+    return text not in {".", ".."} and "/" not in text and "%" not in text
 
 
 def is_image(text: str) -> bool:

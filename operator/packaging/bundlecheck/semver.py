@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 _NUMBER: Final = r"(0|[1-9]\d*)"
 _WORD: Final = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
@@ -26,6 +26,16 @@ def core(text: str) -> Version | None:
     """The three numbers of a version; None when it is none."""
     match = _VERSION.fullmatch(text)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def precedence(text: str) -> tuple[Any, ...] | None:
+    """A key that sorts versions, a candidate before its release; None when it is no version."""
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        return None
+    words = match[4].split(".") if match[4] else []
+    ranked = tuple((0, int(word), "") if word.isdigit() else (1, 0, word) for word in words)
+    return int(match[1]), int(match[2]), int(match[3]), not words, ranked
 
 
 def is_range(text: str) -> bool:

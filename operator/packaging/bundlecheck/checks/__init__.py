@@ -14,6 +14,7 @@ from bundlecheck.checks import (
     metadata,
     openshift,
     presentation,
+    releases,
     rights,
     workloads,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "metadata",
     "openshift",
     "presentation",
+    "releases",
     "rights",
     "workloads",
 ]

@@ -264,7 +264,7 @@ def deprecations(subject: Subject) -> Problems:
     "Run `make catalog`.",
 )
 def has_bundle(subject: Subject) -> Problems:
-    """The catalog has the bundle, as it is: its channels, version, replaces and CRDs."""
+    """The catalog has the bundle, with its version and its CRDs."""
     name, mine = subject.csv.at("metadata", "name").text, subject.package()
     if not subject.catalog or mine not in packages(subject):
         return

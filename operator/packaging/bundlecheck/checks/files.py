@@ -24,6 +24,10 @@ _COPIES: Final = (
 )
 _LABELS: Final = ("name", "vendor", "version", "release", "summary", "description", "maintainer")
 _UPDATE_GRAPHS: Final = ("replaces-mode", "semver-mode")
+MAX_LAYERS: Final = 40
+_LAYERS_OF_BASE: Final = 10
+"""More than any base image that is likely; the Dockerfile does not tell."""
+
 _TRADEMARK: Final = re.compile(r"red\s*hat|openshift", re.IGNORECASE)
 
 
@@ -145,6 +149,23 @@ def operator_file(subject: Subject) -> Problems:
     user = users[-1].partition(":")[0] if users else ""
     if not user.isdigit() or int(user) == 0:
         yield place, f"the USER is {user!r}"
+
+
+@check(
+    "dockerfile-layers",
+    ERROR,
+    "§1g; preflight, container policy",
+    f"Join instructions: an image may have {MAX_LAYERS} layers, its base's among them.",
+    needs_csv=False,
+)
+def operator_layers(subject: Subject) -> Problems:
+    """The operator's image has few layers."""
+    text = subject.beside(OPERATOR_FILE)
+    found = instructions(text) if text is not None else []
+    last = max((number for number, (name, _) in enumerate(found) if name == "FROM"), default=0)
+    layers = sum(name in {"RUN", "COPY", "ADD"} for name, _ in found[last:])
+    if layers > MAX_LAYERS - _LAYERS_OF_BASE:
+        yield Node(None, OPERATOR_FILE), f"it adds {layers} layers to its base"
 
 
 @check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bundlecheck import names
 from bundlecheck.node import Node
 from bundlecheck.registry import ERROR, WARNING, Problems, check
 from bundlecheck.subject import CRD_KIND, CSV_KIND, Subject
@@ -17,6 +18,7 @@ _NEEDS_CRD: Final = frozenset({
     "PrometheusRule", "ServiceMonitor", "VerticalPodAutoscaler", "ConsoleYAMLSample", "ConsoleQuickStart",
     "ConsoleCLIDownload", "ConsoleLink", "ConsolePlugin",
 })  # fmt: skip
+_RBAC: Final = frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 _POD_MONITOR: Final = "PodMonitor"
 _NETWORK_POLICY: Final = "NetworkPolicy"
 _DEFAULT_SCCS: Final = frozenset({
@@ -39,6 +41,30 @@ def supported(subject: Subject) -> Problems:
         kind = node.at("kind")
         if kind.text and kind.text not in allowed:
             yield kind, f"OLM installs no {kind.text} from bundles"
+
+
+@check(
+    "object-metadata",
+    ERROR,
+    "§1c; operator-sdk, ObjectMeta of every object; Kubernetes",
+    "Write names, and keys and values of labels, as Kubernetes takes them: letters, digits, `-`, `_`, `.`, 63 at most.",
+    needs_csv=False,
+)
+def object_metadata(subject: Subject) -> Problems:
+    """Every object has a name and labels that an API server takes."""
+    for node in subject.manifests():
+        metadata = node.at("metadata")
+        name, kind = metadata.at("name"), node.at("kind").text
+        valid = names.is_path_segment if kind in _RBAC else names.is_subdomain
+        if name.text and kind != CSV_KIND and not valid(name.text):
+            yield name, f"`{name.text}` is no name for a {kind}"
+        for part in (metadata.at("labels"), metadata.at("annotations")):
+            for key, value in part.fields():
+                if not names.is_key(key):
+                    yield value, f"`{key}` is no key"
+        for _, value in metadata.at("labels").fields():
+            if not names.is_label_value(value.text):
+                yield value, f"`{value.text}` is no value of a label"
 
 
 @check(

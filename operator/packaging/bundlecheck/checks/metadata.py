@@ -25,6 +25,7 @@ _DEPENDENCY_FIELDS: Final = {
     "olm.constraint": ("failureMessage",),
 }
 _REFUSED_BY_V1: Final = ("olm.gvk", "olm.package", "olm.constraint")
+_PROPERTIES_REFUSED_BY_V1: Final = ("olm.gvk.required", "olm.package.required", "olm.constraint")
 
 
 @check(
@@ -205,6 +206,9 @@ def dependencies_v1(subject: Subject) -> Problems:
     for node in _dependencies(subject):
         if node.at("type").value in _REFUSED_BY_V1:
             yield node, f"OLM v1 refuses {node.at('type').value}"
+    for node in _properties(subject).items():
+        if node.at("type").value in _PROPERTIES_REFUSED_BY_V1:
+            yield node, f"OLM v1 refuses the property {node.at('type').value}"
 
 
 def _properties(subject: Subject) -> Node:

@@ -250,22 +250,25 @@ def service_accounts(subject: Subject) -> Problems:
     "deployments-arch-affinity",
     WARNING,
     "§1d, §6; operator-framework/api, multiarch",
-    "Name the same architectures in the affinity and in the labels operatorframework.io/arch.*.",
+    "Require, in nodeAffinity, kubernetes.io/arch and kubernetes.io/os to be in what the labels"
+    " operatorframework.io/arch.* and os.* name.",
 )
 def arch_affinity(subject: Subject) -> Problems:
-    """Where pods are bound to architectures, they are those that the CSV's labels name."""
-    prefix = "operatorframework.io/arch."
-    labels = {
-        key.removeprefix(prefix) for key in subject.csv.at("metadata", "labels").mapping if key.startswith(prefix)
-    }
-    if not labels:
-        return
-    wanted = "requiredDuringSchedulingIgnoredDuringExecution"
-    for pod in pods(subject):
-        for term in pod.at("affinity", "nodeAffinity", wanted, "nodeSelectorTerms").items():
-            for expression in term.at("matchExpressions").items():
-                if (
-                    expression.at("key").value == "kubernetes.io/arch"
-                    and set(expression.at("values").texts()) != labels
-                ):
-                    yield expression.at("values"), f"the labels name {', '.join(sorted(labels))}"
+    """Pods are bound to the architectures and systems that the CSV's labels name."""
+    required = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+    for what in ("arch", "os"):
+        prefix = f"operatorframework.io/{what}."
+        labels = subject.csv.at("metadata", "labels").mapping
+        named = {key.removeprefix(prefix) for key in labels if isinstance(key, str) and key.startswith(prefix)}
+        for pod in pods(subject) if named else ():
+            terms = pod.at(*required)
+            if not terms.items():
+                yield terms, f"no node is excluded by its {what}"
+            for term in terms.items():
+                values = [
+                    each.at("values")
+                    for each in term.at("matchExpressions").items()
+                    if each.at("key").value == f"kubernetes.io/{what}" and each.at("operator").value == "In"
+                ]
+                if len(values) != 1 or set(values[0].texts()) != named:
+                    yield values[0] if values else term, f"the labels name {', '.join(sorted(named))}"
