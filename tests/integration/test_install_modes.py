@@ -9,9 +9,7 @@ the machine is other: the API server and the token come from a kubeconfig, and t
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +21,9 @@ from devcluster.local import LocalCluster
 from fakeslack.server import FakeSlack
 from support.audit import Call, Right, calls_of
 from support.evidence import Evidence
-from support.install import REPOSITORY
 from support.kube import Kube
-from support.manifests import REPORTER_SECRET, Json, make_pod, make_secret, make_tracker, make_workload
-from support.olm import INSTALL_MODES, Installation, environment, read_csv
+from support.manifests import REPORTER_SECRET, make_pod, make_secret, make_tracker, make_workload
+from support.olm import INSTALL_MODES, Installation, read_csv
 from support.process import Operator
 from support.scene import NewNamespace
 from support.waiting import eventually
@@ -110,15 +107,6 @@ class Stage:
         await eventually(found, what=f"the reason {reason}", within=PATIENCE)
 
 
-def entry_point() -> list[str]:
-    """The image's, with this interpreter."""
-    text = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
-    [line] = re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)
-    interpreter, *words = json.loads(line)
-    assert interpreter.endswith("/bin/python")
-    return [sys.executable, *words]
-
-
 @pytest.fixture
 async def install(
     cluster: LocalCluster, kube: Kube, slack: FakeSlack, evidence: Evidence, token: str, tmp_path: Path
@@ -135,12 +123,8 @@ async def install(
         config = cluster.kubeconfig_for_token(
             tmp_path / "kubeconfig", await kube.token_of(installation.account, namespace)
         )
-        for pod in await replicas_of(kube, installation):
-            log = evidence.new_file("operator.log")
-            env = environment(pod, "manager")
-            local = {name: value for name, value in env.items() if not name.endswith("_BIND_ADDRESS")}
-            words = [*entry_point(), *installation.container["args"]]
-            stage.replicas.append(Operator({**local, "KUBECONFIG": str(config)}, log, command=words))
+        for pod in await installation.replicas(kube):
+            stage.replicas.append(installation.process(pod, config, evidence.new_file("operator.log")))
         await stage.replicas[0].start()
         for replica in stage.replicas[1:]:
             replica.spawn()
@@ -153,20 +137,6 @@ async def install(
                 await replica.stop()
             assert "Traceback" not in replica.output(), replica.tail()
         await asyncio.to_thread(stage.installation.remove, cluster)
-
-
-async def replicas_of(kube: Kube, installation: Installation) -> list[Json]:
-    """Wait until the controllers have made the Deployment's pods."""
-    [deployment] = installation.csv["spec"]["install"]["spec"]["deployments"]
-    wanted = deployment["spec"]["replicas"]
-    labels = deployment["spec"]["selector"]["matchLabels"]
-
-    async def made() -> list[Json]:
-        pods = await kube.list("Pod", installation.namespace)
-        found = [pod for pod in pods if labels.items() <= pod["metadata"].get("labels", {}).items()]
-        return found if len(found) == wanted else []
-
-    return await eventually(made, what=f"{wanted} pods of the operator")
 
 
 async def test_own_namespace(install: Install, new_namespace: NewNamespace) -> None:

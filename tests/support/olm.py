@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,10 @@ import yaml
 from devcluster.local import LocalCluster
 from support.audit import Right, rights_of
 from support.install import REPOSITORY
+from support.kube import Kube
 from support.manifests import Json
+from support.process import Operator
+from support.waiting import eventually
 
 BUNDLE: Final = REPOSITORY / "bundle"
 CRDS_VARIABLE: Final = "BUNDLECHECK_OLM_CRDS"
@@ -95,6 +100,35 @@ class Installation:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": self.objects()})
         cluster.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", input=text)
 
+    async def replicas(self, kube: Kube) -> list[Json]:
+        """Wait until the controllers have made the Deployment's pods, of its image; return them."""
+        [deployment] = self._install["deployments"]
+        wanted = self.container["image"]
+        labels = deployment["spec"]["selector"]["matchLabels"]
+
+        async def made() -> list[Json]:
+            pods = await kube.list("Pod", self.namespace)
+            ours = [pod for pod in pods if labels.items() <= pod["metadata"].get("labels", {}).items()]
+            found = [pod for pod in ours if pod["spec"]["containers"][0]["image"] == wanted]
+            return found if len(found) == deployment["spec"]["replicas"] else []
+
+        return await eventually(made, what=f"pods of the operator with {wanted}")
+
+    def process(self, pod: Json, kubeconfig: Path, log: Path, *, sources: Path | None = None) -> Operator:
+        """Return the process of a pod's container, not started yet: entry point, arguments, environment.
+
+        Args:
+            pod: as the API server has it.
+            kubeconfig: stands for the mounted token; the ports are free ones of loopback.
+            log: where it writes.
+            sources: the folder with the package `podtracker`; the repository's where absent.
+        """
+        env = {name: value for name, value in environment(pod).items() if not name.endswith("_BIND_ADDRESS")}
+        env["KUBECONFIG"] = str(kubeconfig)
+        if sources is not None:
+            env["PYTHONPATH"] = str(sources)
+        return Operator(env, log, command=[*entry_point(), *self.container["args"]])
+
     @property
     def _install(self) -> Json:
         install: Json = self.csv["spec"]["install"]["spec"]
@@ -154,10 +188,19 @@ class Installation:
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
 
 
-def environment(pod: Json, container: str) -> dict[str, str]:
-    """Return the environment that a kubelet would give a container of this pod."""
-    [found] = [each for each in pod["spec"]["containers"] if each["name"] == container]
-    return {each["name"]: _value(pod, each) for each in found["env"]}
+def entry_point() -> list[str]:
+    """The image's, with this interpreter."""
+    text = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    [line] = re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)
+    interpreter, *words = json.loads(line)
+    assert interpreter.endswith("/bin/python")
+    return [sys.executable, *words]
+
+
+def environment(pod: Json) -> dict[str, str]:
+    """Return the environment that a kubelet would give a pod's only container."""
+    [container] = pod["spec"]["containers"]
+    return {each["name"]: _value(pod, each) for each in container["env"]}
 
 
 def _value(pod: Json, variable: Json) -> str:
