@@ -136,13 +136,15 @@ TIMES = $(if $(filter docker,$(ENGINE)),,--timestamp $(SOURCE_DATE_EPOCH))
 IMAGE_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 	--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 	$(if $(PIP_INDEX_URL),--build-arg PIP_INDEX_URL=$(PIP_INDEX_URL)) $(BUILD_ARGS)
+# Files keep their mode in these images, and OLM's pods are not root: whatever the umask was here, all may read.
+READABLE = chmod -R a+rX,go-w
 # What stands before the tag or the digest.
 IMG_NAME = $(shell echo '$(IMG)' | sed 's/@.*//; s/:[^:/]*$$//')
 
 .PHONY: docker-build
 docker-build: ## Build the operator's image: IMG, CONTAINER_TOOL, BASE_IMAGE, PIP_INDEX_URL, BUILD_ARGS.
 	$(CONTAINER_TOOL) build $(TIMES) $(IMAGE_ARGS) -f Dockerfile -t $(IMG) .
-	@$(CONTAINER_TOOL) images --format 'size of the image: {{.Size}}' $(IMG)
+	@echo "size of the image: $$($(CONTAINER_TOOL) images --format '{{.Size}}' $(IMG))"
 
 .PHONY: docker-push
 docker-push: ## Push the operator's image, and keep its digest for USE_IMAGE_DIGESTS=true.
@@ -182,6 +184,11 @@ build-installer: $(READY) ## Write one file that installs everything without OLM
 release: $(READY) ## Make this tree that of a new version: VERSION=x.y.z [CHANNELS=a,b] [DATE=yyyy-mm-dd]. Commits nothing.
 	@$(PYTHON) -m manifests release '$(VERSION)' $(if $(DATE),--date '$(DATE)') $(if $(CHANNELS),--channels '$(CHANNELS)')
 
+.PHONY: community-export
+community-export: $(READY) ## Write all releases, as OperatorHub's repositories want them, into COMMUNITY_DIR.
+	@$(PYTHON) -m manifests community '$(COMMUNITY_DIR)'
+COMMUNITY_DIR ?= dist/community-operators
+
 ##@ Bundle
 
 .PHONY: bundle
@@ -189,6 +196,7 @@ bundle: manifests ## Make bundle/ and bundle.Dockerfile: VERSION, IMG, CHANNELS,
 
 .PHONY: bundle-build
 bundle-build: ## Build the bundle's image.
+	@$(READABLE) bundle
 	$(CONTAINER_TOOL) build $(TIMES) -f bundle.Dockerfile -t $(BUNDLE_IMG) .
 
 .PHONY: bundle-push
@@ -200,6 +208,7 @@ catalog: manifests ## Make catalog/ and catalog.Dockerfile: this version, and th
 
 .PHONY: catalog-build
 catalog-build: ## Build the catalog's image; CATALOG_TARGET=content: without opm; OPM_IMAGE: with another one.
+	@$(READABLE) catalog
 	$(CONTAINER_TOOL) build $(TIMES) $(if $(CATALOG_TARGET),--target $(CATALOG_TARGET)) \
 		$(if $(OPM_IMAGE),--build-arg OPM_IMAGE=$(OPM_IMAGE)) -f catalog.Dockerfile -t $(CATALOG_IMG) .
 
@@ -286,7 +295,7 @@ $(READY): requirements/dev.txt pyproject.toml | $(UV)
 
 OUTPUT ?= text
 # The folder of OLM's CRDs, where there is one: with it the ClusterServiceVersion is held against its own.
-OLM_CRDS ?=
+OLM_CRDS ?= $(wildcard ../shared/olm/crds)
 
 .PHONY: bundle-check
 bundle-check: $(READY) ## Fail when bundle/, catalog/ or config/ are not what `make bundle catalog` makes.

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from manifests.community import export
 from manifests.errors import ManifestsError, SourceError
 from manifests.installer import installer
 from manifests.overrides import Overrides
-from manifests.release import next_steps, release, today
+from manifests.release import RELEASES, next_steps, release, today
 from manifests.render import render
 from manifests.sbom import sbom
 from manifests.sources import load_values
@@ -74,6 +75,12 @@ def _installer(options: argparse.Namespace) -> int:
 def _sbom(options: argparse.Namespace) -> int:
     values = _overrides(options).apply(load_values(options.templates))
     _write(options.output, sbom(options.requirements.read_text(encoding="utf-8"), values))
+    return OK
+
+
+def _community(options: argparse.Namespace) -> int:
+    versions = export(REPOSITORY / RELEASES, load_values(TEMPLATES).app, options.output)
+    sys.stdout.write("".join(f"{options.output / 'operators'}: version {version}\n" for version in versions))
     return OK
 
 
@@ -146,6 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("version", metavar="VERSION", help="such as 1.2.3 or 1.2.3-rc.1")
     command.add_argument("--date", metavar="DATE", help="when it is released, as 2026-11-22 (default: today, UTC)")
     command.add_argument("--channels", type=_channels, metavar="A,B", help="channels that get it, from now on")
+    command = commands.add_parser(
+        "community",
+        help="export what was released, as OperatorHub's repositories want it",
+        description="Writes operators/PACKAGE/VERSION for each release, and the pipeline's ci.yaml where none is.",
+        epilog=_CODES,
+    )
+    command.set_defaults(run=_community)
+    command.add_argument("output", type=Path, metavar="DIR", help="a clone of community-operators, or any folder")
     return parser
 
 

@@ -3,7 +3,8 @@
 
 It writes the version and the date into `values.yaml` and the operator, dates the changelog, renders everything anew, so
 that the CSV replaces the version before and the catalog's channels go on, and keeps the bundle as it is published in
-`releases/`. Committing, tagging, building and pushing remain to be done; the command says how.
+`releases/`. A bundle that the validator refuses, such as one with a CRD that OLM would not upgrade to, is not released.
+Committing, tagging, building and pushing remain to be done; the command says how.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import datetime as dt
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from bundlecheck.running import check_bundle
 from manifests.catalog import precedence
 from manifests.errors import ReleaseError
 from manifests.overrides import Overrides
@@ -55,6 +58,7 @@ def release(root: Path, version: str, *, date: str, channels: Sequence[str] | No
         _CHANGELOG: _changelog(root / _CHANGELOG, version, date),
     }
     rendered = render(templates, overrides, releases=root / RELEASES)
+    _check_bundle(root, rendered)
     kept = _published(rendered, version)
     changed = [path for path, text in changes.items() if (root / path).read_text(encoding="utf-8") != text]
     for path, text in (*changes.items(), *kept.items()):
@@ -69,7 +73,7 @@ def next_steps(version: str) -> str:
         "Look at the diff. Then:\n"
         f"  git add -A && git commit -m 'Release {version}' && git tag v{version}\n"
         "  make docker-buildx bundle-build bundle-push catalog-build catalog-push\n"
-        f"For OperatorHub, copy {RELEASES}/{version} to operators/pod-tracker/{version} of its repository.\n"
+        "For OperatorHub: make community-export COMMUNITY_DIR=... (a clone of its repository).\n"
     )
 
 
@@ -91,6 +95,20 @@ def _check_clean(root: Path) -> None:
     if dirty:
         shown = "\n".join(dirty[:10] + (["…"] if dirty[10:] else []))
         raise ReleaseError(f"commit or put away these changes first, so that the release is one diff:\n{shown}")
+
+
+def _check_bundle(root: Path, rendered: Mapping[str, str]) -> None:
+    """Refuse what our own checks refuse, among them those against the releases before."""
+    with tempfile.TemporaryDirectory(prefix="release-") as folder:
+        made = Path(folder)
+        for path, text in rendered.items():
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_bytes(text.encode())
+        (made / RELEASES).symlink_to((root / RELEASES).resolve())
+        findings = check_bundle(made / "bundle", catalog=made / "catalog")
+    if findings:
+        told = (f"{each.file}: {each.path}: {each.message}\n    {each.remedy} [{each.check}]" for each in findings)
+        raise ReleaseError("the bundle of this version has faults; mend them first:\n" + "\n".join(told))
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -49,7 +49,7 @@ class Checkout:
             (self._bin / tool).write_text(RECORDER, encoding="utf-8")
             (self._bin / tool).chmod(0o755)
         ignored = shutil.ignore_patterns("__pycache__")
-        for part in ("templates", "operator/podtracker", "operator/packaging/manifests", "requirements"):
+        for part in ("templates", "operator/podtracker", "operator/packaging", "requirements"):
             shutil.copytree(REPOSITORY / part, self.folder / part, ignore=ignored)
         shutil.copy(REPOSITORY / "Makefile", self.folder)
 
@@ -112,6 +112,7 @@ def test_bundle_again_changes_nothing(checkout: Checkout) -> None:
 @pytest.mark.parametrize("tool", ["docker", "podman", "buildah"])
 def test_images_are_built_alike_by_each_tool(tool: str, checkout: Checkout) -> None:
     given = (f"CONTAINER_TOOL={tool}", f"IMAGE_TAG_BASE={NAME}", "VERSION=1.2.3", "BASE_IMAGE=localhost/base:1")
+    checkout.make("bundle", "catalog")
     operator, _, bundle, catalog = checkout.make("docker-build", "bundle-build", "catalog-build", *given)
     assert operator.startswith(f"{tool} build ")
     assert operator.endswith(f" -f Dockerfile -t {NAME}:v1.2.3 .")

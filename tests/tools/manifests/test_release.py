@@ -201,7 +201,7 @@ def test_a_template_with_an_error_changes_nothing(root: Path) -> None:
 
 
 def test_the_command(root: Path) -> None:
-    for package in ("operator/podtracker", "operator/packaging/manifests"):
+    for package in ("operator/podtracker", "operator/packaging/manifests", "operator/packaging/bundlecheck"):
         shutil.rmtree(root / package, ignore_errors=True)
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     (root / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
