@@ -99,9 +99,10 @@ class Deployment:
         assert done.returncode == 0, f"make {target}: {done.stderr.strip()}"
 
 
-async def operator_pods(api: Api) -> list[Json]:
-    """Return the operator's pods."""
-    return await api.pods(OPERATOR_NAMESPACE, **_PODS)
+async def operator_pods(api: Api, *, ending: bool = False) -> list[Json]:
+    """Return the operator's pods; with `ending` those too that are asked to end."""
+    pods = await api.pods(OPERATOR_NAMESPACE, **_PODS)
+    return [pod for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]]
 
 
 async def leader(api: Api) -> Json | None:

@@ -23,7 +23,7 @@ async def test_nothing_waits_for_an_operator_that_is_gone(scene: Scene) -> None:
     await scene.kubectl.aside("delete", "deployment", NAME, where)
 
     async def no_operator() -> bool:
-        return not await operator_pods(api)
+        return not await operator_pods(api, ending=True)
 
     await eventually(no_operator, what="the operator's end", within=60)
     await scene.kubectl.aside("delete", "podtracker", "tracker", f"--namespace={scene.namespace}", "--timeout=10s")
