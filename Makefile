@@ -85,6 +85,16 @@ cleanup-test-e2e: $(READY) ## End the cluster of the end-to-end tests; its image
 chaos: $(READY) binaries ## Prove the delivery guarantee by faults: SCALE=short|full, SEED=number.
 	$(PYTHON) -m pytest tests/chaos -s --chaos-scale=$(or $(SCALE),full) $(if $(SEED),--chaos-seed=$(SEED)) $(PYTEST_ARGS)
 
+.PHONY: bench bench-full
+bench: BENCH := usual
+bench-full: BENCH := full
+bench bench-full: $(READY) $(VENV)/.bench binaries ## Measure the operator beside its baselines, write docs/benchmarks.md; fail where a ratio became worse. bench-full: for longer.
+	PYTHONPATH=tests $(PYTHON) -m benchmark --scale $(BENCH)
+
+$(VENV)/.bench: requirements/bench.txt $(READY)
+	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 .PHONY: lint
 lint: $(READY) ## Check style, types, layers, and that generated files are what `make manifests` makes.
 	$(VENV)/bin/ruff check
@@ -117,6 +127,7 @@ lock: $(READY) ## Resolve requirements/*.txt anew, with hashes.
 	$(UV) pip compile -q $(LOCK) requirements/uv.in -o requirements/uv.txt
 	$(UV) pip compile -q $(LOCK) pyproject.toml -o requirements/run.txt
 	$(UV) pip compile -q $(LOCK) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(UV) pip compile -q $(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header
 
 .PHONY: clean
