@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmark.process import Process
-from support.process import free_port
+from devcluster import ports
 
 OPERATOR: Final = "operator"
 KOPF: Final = "operator, pods through kopf"
@@ -59,7 +59,7 @@ def operator(
     site: Site, *, uid: str = "bench", module: str = "podtracker", flags: Mapping[str, str] | None = None
 ) -> System:
     """The operator; with the same `uid` it goes on with the ledger of the last one, as a restarted container does."""
-    health, metrics = free_port(), free_port()
+    health, metrics = ports.choose(2)
     env = {
         "KUBECONFIG": str(site.operator),
         "POD_UID": uid,
@@ -86,7 +86,7 @@ def operator_with_kopf(site: Site) -> System:
 
 def informer(site: Site) -> System:
     """Our own minimal notifier on client-go."""
-    port = free_port()
+    port = ports.choose(1)[0]
     address = f"127.0.0.1:{port}"
     command = [str(site.programs / "informer"), f"-kubeconfig={site.admin}", f"-selector={site.labels}"]
     process = Process(
@@ -100,7 +100,7 @@ def informer(site: Site) -> System:
 
 def controller(site: Site) -> System:
     """Our own notifier on controller-runtime, in the founding design."""
-    port = free_port()
+    port = ports.choose(1)[0]
     address = f"127.0.0.1:{port}"
     process = Process(
         [str(site.programs / "controller"), f"-config={site.admin}", f"-url={site.hook}", f"-probe={address}"],

@@ -203,11 +203,11 @@ async def test_a_deletion_that_nobody_saw_is_found() -> None:
 async def test_a_change_that_nobody_saw_is_found() -> None:
     async with operator() as o:
         o.reconciler.adopt([tracker_body()], resumed=False)
-        newer = [tracker_body(generation=2, pod_name="redis"), tracker_body("b", uid="t2")]
+        newer = [tracker_body(generation=2, pod_name="redis", edited=NOW + 5), tracker_body("b", uid="t2")]
         keeping = asyncio.create_task(census(o, FakeLister(newer)).keep_up())
         await passing(HEAL_INTERVAL + 1)
         assert o.reconciler.known() == {"t1", "t2"}
-        o.create_pod("redis")
+        o.create_pod("redis", created=NOW + 5)
         await passing(1.0)
         assert o.slack.texts == ["Pod redis was created"]
         keeping.cancel()
