@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -36,6 +36,8 @@ _SUBDOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9
 """What pods and Secrets can be called; RE2 and Python read it alike."""
 _WHICH_PODS: Final = frozenset({"f:name", "f:selector", "f:workloadRef"})
 """The fields that say which pods are meant, as managedFields name them."""
+_LABEL: Final = "([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]"
+"""What a label's value can be, and its key behind the prefix."""
 _DATA_KEY: Final = "[-._a-zA-Z0-9]+"
 """What a key of a Secret can be called."""
 _QUOTED: Final = re.compile(r"value '.*?'(?= - at|$)", re.DOTALL)
@@ -587,9 +589,32 @@ def _problem(spec: PodTrackerSpec) -> str | None:
     """The CRD's CEL rules once more, for objects older than the rule."""
     if sum(way is not None for way in (spec.name, spec.selector, spec.workload_ref)) != 1:
         return "spec needs exactly one of name, selector and workloadRef"
+    if spec.selector is not None and not all(_can_be_labels(spec.selector)):
+        return (
+            "spec.selector has a key or a value that no label can have, so it would never mean a pod: write letters,"
+            " digits, '-', '_' and '.', at most 63; before a key may stand a domain and '/'"
+        )
     if spec.mute_until is not None and not _is_time(spec.mute_until):
         return "spec.muteUntil is no time such as 2027-01-01T00:00:00Z"
     return _reporter_problem(spec.reporter)
+
+
+def _can_be_labels(selector: LabelSelector) -> Iterator[bool]:
+    """Of each key and value, whether a label can be so. As a CEL rule this would cost too much: keys have no bound."""
+    for key, value in selector.match_labels.items():
+        yield _is_label_key(key)
+        yield not value or re.fullmatch(_LABEL, value) is not None
+    for demand in selector.match_expressions:
+        yield _is_label_key(demand.key)
+        for value in demand.values:
+            yield not value or re.fullmatch(_LABEL, value) is not None
+
+
+def _is_label_key(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not (len(prefix) <= MAX_NAME and re.fullmatch(_SUBDOMAIN, prefix)):
+        return False
+    return re.fullmatch(_LABEL, name) is not None
 
 
 def _is_secret(ref: SecretRef) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -192,24 +191,8 @@ def query(spec: PodTrackerSpec) -> dict[str, str]:
     if spec.selector is None:
         return {}
     terms = ",".join(_terms(spec.selector))
-    # What no label can be is let in by the CRD, matches nothing, and would be refused as a parameter. So may one that
-    # is too long be, by what stands before the API server.
-    sendable = len(terms) <= _LONGEST_QUERY and all(map(_is_label, _words(spec.selector)))
-    return {"label_selector": terms} if sendable else {}
-
-
-_LABEL: Final = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?")
-
-
-def _is_label(word: str) -> bool:
-    return all(_LABEL.fullmatch(part) for part in word.split("/", 1))
-
-
-def _words(selector: LabelSelector) -> Iterable[str]:
-    for key, value in selector.match_labels.items():
-        yield from (key, value)
-    for demand in selector.match_expressions:
-        yield from (demand.key, *demand.values)
+    # What is too long may be refused by what stands before the API server.
+    return {"label_selector": terms} if len(terms) <= _LONGEST_QUERY else {}
 
 
 def _terms(selector: LabelSelector) -> Iterable[str]:

@@ -273,6 +273,15 @@ def test_a_text_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, lines) == (1, ["a.yaml: 1: spec.message: line 2: pod has no 'nam'; did you mean pod.name?"])
 
 
+def test_labels_that_no_pod_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+    """The API server takes them; they would silently mean nothing."""
+    body = tracker(spec={"selector": {"matchLabels": {"app:": "web"}}, "reporter": GOOD})
+    assert schema.problems(body) == []
+    code, [line] = check(json.dumps(body), capsys)
+    assert code == 1
+    assert "spec: spec.selector has a key or a value that no label can have" in line
+
+
 def test_a_time_that_only_the_api_server_takes(capsys: pytest.CaptureFixture[str]) -> None:
     code, [line] = check(json.dumps(of(muteUntil="2027-01-01T00:00:00+99:99")), capsys)
     assert code == 1

@@ -58,6 +58,19 @@ async def test_labels(scene: Scene) -> None:
     await scene.counted("in", podCount=3, delivered=3)
 
 
+async def test_labels_that_no_pod_can_have(scene: Scene) -> None:
+    """A selector that would silently mean nothing is told; mended, it means what it says from then on."""
+    await scene.operate()
+    await scene.track(selector={"matchLabels": {"app:": "web"}})
+    condition = await scene.condition("Ready", "False", "InvalidSpec")
+    assert condition["message"].startswith("spec.selector has a key or a value that no label can have")
+    assert (await scene.status())["status"] == "Invalid"
+    await scene.edit({"selector": {"matchLabels": {"app:": None, "app": "web"}}})
+    await _means(scene, 0)
+    await scene.run("web", app="web")
+    await scene.delivered(*created("web"))
+
+
 async def test_relabelled_pods(scene: Scene) -> None:
     """A pod relabelled into the match is not new, but what happens to it then is told; one relabelled out is left."""
     await scene.operate()

@@ -62,6 +62,17 @@ def changed(value: Any, *path: str) -> dict[str, Any]:
 
 SECRET_REF = {"name": "pod-tracker-reporter"}
 
+
+@pytest.mark.parametrize("key", ["a", "A_b-1.c", "a.example/b", "k8s-app", "x" * 63, f"{'d' * 60}.example/{'k' * 63}"])
+@pytest.mark.parametrize("value", ["", "a", "A_b-1.c", "v" * 63])
+def test_what_a_label_can_be_may_be_selected(key: str, value: str) -> None:
+    demands = [{"key": key, "operator": "NotIn", "values": [value]}]
+    spec = {"selector": {"matchLabels": {key: value}, "matchExpressions": demands}}
+    selector = api.parse(tracker_body(spec=spec)).spec.selector
+    assert selector is not None
+    assert selector.match_labels == {key: value}
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no spec": (without(tracker_body(), "spec"), "spec"),
     "spec null": (changed(None, "spec"), "spec"),
@@ -99,6 +110,21 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "ref key a command": (
         tracker_body(reporter=by_secret() | {"keySecretRef": {"name": "a", "key": f"$(echo {SECRET})"}}),
         "keySecretRef",
+    ),
+    "label with a blank": (tracker_body(spec={"selector": {"matchLabels": {"app": f"a {SECRET}"}}}), "spec.selector"),
+    "label key with a colon": (tracker_body(spec={"selector": {"matchLabels": {"app:": "web"}}}), "spec.selector"),
+    "label key of two prefixes": (tracker_body(spec={"selector": {"matchLabels": {"a/b/c": "d"}}}), "spec.selector"),
+    "label key without a name": (
+        tracker_body(spec={"selector": {"matchLabels": {"a.example/": "d"}}}),
+        "spec.selector",
+    ),
+    "label key with a capital prefix": (
+        tracker_body(spec={"selector": {"matchExpressions": [{"key": "A/b", "operator": "Exists"}]}}),
+        "spec.selector",
+    ),
+    "label value with an end": (
+        tracker_body(spec={"selector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "c-"]}]}}),
+        "spec.selector",
     ),
     "ref key empty": (tracker_body(reporter=by_secret() | {"keySecretRef": {"name": "a", "key": ""}}), "keySecretRef"),
 }
