@@ -285,7 +285,11 @@ class PodTrackerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
                 _rule(
                     "!has(self.apiVersion) || (self.apiVersion == 'batch/v1') == (self.kind in ['Job', 'CronJob'])",
                     "write apiVersion batch/v1 for Job and CronJob, apps/v1 for the others, or leave it out",
-                )
+                ),
+                _rule(
+                    f"!has(self.name) || self.name.matches('^{_SUBDOMAIN}$')",
+                    "write the workload's exact name: lower case letters, digits, '-' and '.'; no wildcards",
+                ),
             ),
         ),
     ] = msgspec.field(default=None, name="workloadRef")

@@ -253,6 +253,17 @@ REFUSED: Final[Mapping[str, tuple[dict[str, Any], tuple[Found, ...]]]] = {
         of_workload(kind="Job", name="a", apiVersion="apps/v1"),
         (("spec.workloadRef", "batch/v1 for Job and CronJob"),),
     ),
+    "wildcard of workloads": (
+        of_workload(kind="Deployment", name="web-*"),
+        (("spec.workloadRef", "write the workload's exact name"),),
+    ),
+    "workload without letters": (
+        of_workload(kind="Deployment", name=""),
+        (
+            ("spec.workloadRef.name", "spec.workloadRef.name in body should be at least 1 chars long"),
+            ("spec.workloadRef", "write the workload's exact name"),
+        ),
+    ),
     "empty workload": (
         of_workload(),
         (("spec.workloadRef.kind", "Required value"), ("spec.workloadRef.name", "Required value"), BLOCKED),

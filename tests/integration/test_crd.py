@@ -192,6 +192,10 @@ WHICH_PODS: Final = {
         of_workload(kind="Job", name=""),
         "spec.workloadRef.name in body should be at least 1 chars long",
     ),
+    "workloadRef with a wildcard": (
+        of_workload(kind="Deployment", name="web-*"),
+        "spec.workloadRef: Invalid value: write the workload's exact name: lower case letters, digits, '-' and '.'",
+    ),
     "workloadRef of a Pod": (
         of_workload(kind="Pod", name="web"),
         'spec.workloadRef.kind: Unsupported value: "Pod": supported values: "CronJob", "DaemonSet", "Deployment"',
