@@ -184,6 +184,15 @@ def signature(spec: PodTrackerSpec) -> str:
     return spec.name or ""
 
 
+def is_looser(spec: PodTrackerSpec, than: PodTrackerSpec) -> bool:
+    """Whether a selector demands less than another, and nothing else."""
+    less, more = spec.selector, than.selector
+    if less is None or more is None or less == more:
+        return False
+    labels = less.match_labels.items() <= more.match_labels.items()
+    return labels and less.match_expressions in {(), more.match_expressions}
+
+
 def query(spec: PodTrackerSpec) -> dict[str, str]:
     """Parameters that narrow a list to about the pods that a spec means; what they let through is matched again."""
     if spec.name is not None:

@@ -24,7 +24,7 @@ from podtracker.dispatch import Dispatcher
 from podtracker.engine import Backfill, Engine, is_quiet
 from podtracker.errors import CredentialsError, DeliveryError, Failure, InvalidTrackerError, KubeError
 from podtracker.ledger import Ledger
-from podtracker.matching import query
+from podtracker.matching import is_looser, query
 from podtracker.metrics import Metrics
 from podtracker.owners import Owners
 from podtracker.pods import decode_page
@@ -106,8 +106,6 @@ class _Item:
         self.refused_at: float | None = None
         """When its receiver refused it, if it did since then."""
         self.failures = 0
-        self.written: int | None = None
-        """What managedFields say of when its spec was written."""
         self.nonce = ""
         """The test that was asked for last."""
 
@@ -195,6 +193,7 @@ class Reconciler:
         item.identity, item.edited = identity, not (first and status.get("observedGeneration") == identity.generation)
         self._board.adopt(identity, status)
         self._board.touch(identity.uid)
+        before = item.tracker
         try:
             item.tracker = api.parse(body)
         except InvalidTrackerError as error:
@@ -202,15 +201,18 @@ class Reconciler:
             self._engine.pause(identity.uid)
             self._verdicts.invalid(identity.uid, str(error))
             return
-        item.backfill |= self._engine.track(item.tracker, edited=self._edited(item, body), missed=missed)
+        item.backfill |= self._engine.track(
+            item.tracker, edited=self._edited(before, item.tracker, body), missed=missed
+        )
         self._take_test(item, body)
         self._queue.add(identity.uid)
 
-    def _edited(self, item: _Item, body: Mapping[str, Any]) -> int:
-        """When it was last written which pods are meant, if it was."""
-        before, item.written = item.written, api.spec_written(body)
+    def _edited(self, before: Tracker | None, after: Tracker, body: Mapping[str, Any]) -> int:
+        """When it was last written which pods are meant."""
+        written = api.spec_written(body)
         # The API server notes no time for what is only taken away, such as one label of several: that was just now.
-        return item.written if item.written != before else max(item.written, int(self._ports.wall()))
+        loosened = before is not None and is_looser(after.spec, before.spec)
+        return max(written, int(self._ports.wall())) if loosened else written
 
     def _take_test(self, item: _Item, body: Mapping[str, Any]) -> None:
         """A test message, where the annotation asks for one that was not asked for before."""

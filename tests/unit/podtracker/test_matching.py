@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podtracker.api import LabelSelector
-from podtracker.matching import TrackerIndex, query, selects, signature
+from podtracker.matching import TrackerIndex, is_looser, query, selects, signature
 from unit.podtracker.builders import pod, tracker
 
 
@@ -236,6 +236,29 @@ def test_the_signature_of_the_largest_selector_is_short() -> None:
 
     assert len(of("a")) < 100
     assert of("a") == of("a") != of("b")
+
+
+A, B, X = {"a": "1"}, {"b": "2"}, [{"key": "x", "operator": "Exists"}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "than", "looser"),
+    [
+        ({"matchLabels": A}, {"matchLabels": A | B}, True),
+        ({}, {"matchLabels": A}, True),
+        ({"matchLabels": A}, {"matchLabels": A, "matchExpressions": X}, True),
+        ({"matchLabels": A, "matchExpressions": X}, {"matchLabels": A | B, "matchExpressions": X}, True),
+        ({"matchLabels": A}, {"matchLabels": A}, False),
+        ({"matchLabels": A | B}, {"matchLabels": A}, False),
+        ({"matchLabels": {"a": "2"}}, {"matchLabels": A | B}, False),
+        ({"matchLabels": A, "matchExpressions": X}, {"matchLabels": A | B}, False),
+    ],
+)
+def test_a_selector_that_only_loses_demands_is_looser(spec: Any, than: Any, *, looser: bool) -> None:
+    one, other = (tracker("t", spec={"selector": selector}).spec for selector in (spec, than))
+    assert is_looser(one, other) is looser
+    assert not is_looser(one, tracker("t").spec)
+    assert not is_looser(tracker("t").spec, one)
 
 
 def test_lists_are_narrowed_as_far_as_the_api_server_can() -> None:
