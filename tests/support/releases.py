@@ -45,14 +45,14 @@ class Clone:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
 
-    def make_target(self, *arguments: str, check: bool = True) -> str:
-        """Run make with this interpreter and the clone's own programs; return what it prints.
+    def make_target(self, *arguments: str, check: bool = True, **environment: str) -> str:
+        """Run make with this interpreter, the clone's own programs and more environment; return what it prints.
 
         Raises:
             AssertionError: it failed, or with `check` unset it did not.
         """
         roots = os.pathsep.join(str(self.folder / part) for part in ("operator", "operator/packaging", "tools"))
-        env = {**os.environ, "PYTHONPATH": roots, "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {**os.environ, "PYTHONPATH": roots, "PYTHONDONTWRITEBYTECODE": "1", **environment}
         command = ["make", "-o", ".venv/.complete", f"PYTHON={sys.executable}", *arguments]
         done = subprocess.run(  # noqa: S603 - make, in a clone
             command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=_TIMEOUT, check=False

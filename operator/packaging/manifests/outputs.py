@@ -82,6 +82,7 @@ CONFIG: Final = (
         )
     ),
     Output("docs/rights.md.j2", "docs/user/rights.md"),
+    Output("docs/install.md.j2", "docs/user/install.md"),
 )
 """Needs nothing but the templates."""
 

@@ -191,4 +191,4 @@ def test_panels_of_the_dashboard_do_not_overlap() -> None:
 
 def test_scopes_of_the_slack_app() -> None:
     scopes = parsed("config/slack/app_manifest.yaml")["oauth_config"]["scopes"]
-    assert scopes == {"bot": ["chat:write", "channels:history"]}
+    assert scopes == {"bot": ["chat:write", "channels:history"], "bot_optional": ["channels:history"]}

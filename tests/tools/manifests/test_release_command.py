@@ -77,10 +77,18 @@ def test_only_what_a_version_touches_is_in_the_diff(upgraded: Clone) -> None:
     assert found["CHANGELOG.md"] == [f"+## [{NEXT}] - {DATE}"]
     assert {name.partition("/")[0] for name in found} == {
         *("CHANGELOG.md", "Dockerfile", "bundle", "bundle.Dockerfile", "catalog", "catalog.Dockerfile", "config"),
-        *("operator", "releases", "templates"),
+        *("docs", "operator", "releases", "templates"),
     }
     assert f"catalog/pod-tracker/bundle-v{__version__}.yaml" not in found
     assert not any(name.startswith(f"releases/{__version__}/") for name in found)
+
+
+def test_make_bundle_changes_nothing(released: Clone, tmp_path: Path) -> None:
+    """In another folder, time zone and locale: not a byte."""
+    clone = Clone(Path(shutil.copytree(released.folder, tmp_path / "elsewhere" / "clone", symlinks=True)))
+    clone.make_target("bundle", "catalog", TZ="Asia/Kathmandu", LC_ALL="C", LANG="tr_TR.UTF-8", SOURCE_DATE_EPOCH="0")
+    assert clone.git("diff", "--exit-code") == ""
+    assert clone.git("status", "--porcelain") == ""
 
 
 def test_the_catalog_goes_on(upgraded: Clone) -> None:

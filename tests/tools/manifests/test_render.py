@@ -151,6 +151,7 @@ def test_a_changed_value_is_drift(templates: Path, output: Path, capsys: pytest.
     assert capsys.readouterr().out.splitlines()[:-1] == [
         "config/rbac/role.yaml is not what its template gives",
         "config/rbac/role_binding.yaml is not what its template gives",
+        "docs/user/install.md is not what its template gives",
         "docs/user/rights.md is not what its template gives",
     ]
 
