@@ -116,6 +116,11 @@ RENDER_FLAGS = --version '$(VERSION)' --image-base '$(IMAGE_TAG_BASE)' --image '
 	$(if $(filter true,$(USE_IMAGE_DIGESTS)),--digest-file $(IMAGE_DIGEST))
 IMAGE_DIGEST := dist/image.digest
 
+.PHONY: generate vet lint-fix
+generate: manifests ## manifests, by its name in operator-sdk's projects.
+vet: lint ## lint, by its name there.
+lint-fix: fmt ## fmt, by its name there.
+
 .PHONY: run
 run: $(READY) ## Run the operator from here, against the cluster of KUBECONFIG.
 	HEALTH_PROBE_BIND_ADDRESS=$${HEALTH_PROBE_BIND_ADDRESS-127.0.0.1:8081} \
@@ -203,7 +208,8 @@ COMMUNITY_DIR ?= dist/community-operators
 ##@ Bundle
 
 .PHONY: bundle
-bundle: manifests ## Make bundle/ and bundle.Dockerfile: VERSION, IMG, CHANNELS, DEFAULT_CHANNEL, USE_IMAGE_DIGESTS.
+bundle: manifests ## Make bundle/ and bundle.Dockerfile, and check them: VERSION, IMG, CHANNELS, DEFAULT_CHANNEL, USE_IMAGE_DIGESTS.
+	@$(PYTHON) -m bundlecheck bundle
 
 .PHONY: bundle-build
 bundle-build: ## Build the bundle's image.
