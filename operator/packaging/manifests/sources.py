@@ -201,8 +201,8 @@ class Descriptor(_Source, frozen=True):
 
     path: Text
     display_name: Text
-    x: Annotated[tuple[Text, ...], Meta(min_length=1)]
-    """Ends of `urn:alm:descriptor:`."""
+    x: tuple[Text, ...]
+    """Ends of `urn:alm:descriptor:`; none where consoles do right by themselves."""
 
 
 class Uses(_Source, frozen=True):
