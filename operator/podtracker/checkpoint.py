@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 import msgspec
@@ -24,8 +25,9 @@ from podtracker.records import CorruptLedgerError, decode, encode
 FOLD_AT: Final = 32 * 1024
 """Bytes of journal at which it is folded: every commit makes the API server store the whole journal again. Measured: a
 commit takes 4 ms at 0 KiB, 9 at 16, 19 at 64, 59 at 190."""
-MAX_SEGMENT: Final = 384 * 1024
-"""Bytes of one commit above which it goes straight into the shards; an object may have 1 MiB."""
+MAX_JOURNAL: Final = 384 * 1024
+"""Bytes that the journal may have; a commit that it has no room for goes straight into the shards. An object may have
+1 MiB, and base64 takes a third more."""
 LINGER: Final = 0.5
 """Seconds that changes nobody waits for are collected before they are committed."""
 POSITION_EVERY: Final = 30.0
@@ -43,6 +45,15 @@ class Restored(msgspec.Struct, frozen=True):
     """Seconds since 1970; what the receivers have of later may be unknown to the ledger. None after an orderly end."""
     positions: Mapping[str, str]
     epoch: int
+
+
+class _Folding(msgspec.Struct):
+    """A fold that is under way."""
+
+    parts: dict[str, Delta]
+    """The shards that have still to be written, as they were when it began."""
+    segments: tuple[str, ...]
+    """What the journal held then, which it need not any more once the shards are written."""
 
 
 class Checkpoint:
@@ -74,6 +85,7 @@ class Checkpoint:
             store, holder=holder, metrics=metrics, certain_until=certain_until, lost=self._store_all
         )
         self._dirty: set[str] = set()
+        self._folding: _Folding | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._due = math.inf
         """When the next write has to begin, for what waits for it or has changed."""
@@ -142,8 +154,12 @@ class Checkpoint:
             DeposedError: another instance has taken over.
         """
         while True:
-            await self._collect()
-            await self._commit_once()
+            if self._folding is None:
+                await self._collect()
+            if self._due_in() <= 0:
+                await self._commit_once()
+            if self._folding is not None:
+                await self._fold_on(self._folding)
 
     def settled(self) -> None:
         """Nothing that an earlier holder left in flight can matter any more."""
@@ -166,16 +182,18 @@ class Checkpoint:
 
     async def _collect(self) -> None:
         """Return when a write has to begin."""
-        while True:
+        while (wait := self._due_in()) > 0:
             self._wake.clear()
-            now = self._clock()
-            if now >= min(self._due, self._position_due):
-                return
-            if self._ledger.changed:
-                self._due = min(self._due, now + LINGER)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(LINGER, self._due - now)):
+                async with asyncio.timeout(min(LINGER, wait)):
                     await self._wake.wait()
+
+    def _due_in(self) -> float:
+        """Seconds until a write has to begin, as far as is known now."""
+        now = self._clock()
+        if self._ledger.changed:
+            self._due = min(self._due, now + LINGER)
+        return min(self._due, self._position_due) - now
 
     async def _commit_once(self) -> None:
         waiters, self._waiters, self._due = self._waiters, [], math.inf
@@ -201,30 +219,53 @@ class Checkpoint:
     async def _persist(self, delta: Delta, positions: dict[str, str]) -> None:
         self._dirty |= _touched(delta)
         segment = encode(delta) if delta else b""
-        if len(segment) > MAX_SEGMENT:
+        if self._journal.segment_bytes + len(segment) > MAX_JOURNAL:
             await self._fold(positions)
             return
         self._journal.head.positions = positions
         await self._journal.append(segment)
-        if self._journal.segment_bytes > FOLD_AT:
-            await self._fold(positions)
+        if self._journal.segment_bytes > FOLD_AT and self._folding is None:
+            self._folding = self._begin_fold()
+
+    # folding
+
+    def _begin_fold(self) -> _Folding:
+        """What the shards that changed are to hold.
+
+        They may hold what no commit has brought into the journal yet. That is safe because all show one moment, and a
+        pod's mask and what waits for it are in one shard: together they are kept or lost.
+        """
+        parts = _split(self._ledger.snapshot(), self._dirty)
+        folding = _Folding(
+            parts={name: parts.get(name, Delta()) for name in sorted(self._dirty)}, segments=self._journal.segments
+        )
+        self._dirty.clear()
+        return folding
+
+    async def _fold_on(self, folding: _Folding) -> None:
+        """One step: sixteen shards at a stretch would keep those waiting who want their delivery kept."""
+        if folding.parts:
+            name, part = next(iter(folding.parts.items()))
+            await self._journal.write_shard(name, encode(part))
+            del folding.parts[name]
+        else:
+            await self._journal.clear(folding.segments)
+            self._folding = None
 
     async def _fold(self, positions: dict[str, str]) -> None:
-        """Write the shards that changed, then empty the journal.
-
-        The shards may hold what no commit has brought into the journal yet. That is safe because a pod's mask and what
-        waits for it are in one shard, and all are encoded at one moment: together they are kept or lost.
-        """
-        parts = _split(self._ledger.snapshot())
-        states = {name: encode(parts.get(name, Delta())) for name in sorted(self._dirty)}
-        for name, state in states.items():
-            await self._journal.write_shard(name, state)
-        self._dirty.clear()
+        """Write the shards that changed, then empty the journal: all at once."""
+        if self._folding is not None:
+            self._dirty |= self._folding.parts.keys()
+            self._folding = None
+        folding = self._begin_fold()
+        self._folding = folding
         self._journal.head.positions = positions
-        await self._journal.clear()
+        while self._folding is folding:
+            await self._fold_on(folding)
 
     async def _store_all(self) -> None:
-        self._dirty.update(_split(self._ledger.snapshot()), self._journal.shards)
+        self._folding = None
+        self._dirty.update(_split(self._ledger.snapshot(), SHARDS), self._journal.shards)
         await self._fold(self._known_positions())
 
 
@@ -233,14 +274,19 @@ def shard_of(key: str) -> str:
     return SHARDS[zlib.crc32(key.encode()) % len(SHARDS)]
 
 
-def _split(delta: Delta) -> dict[str, Delta]:
+def _split(delta: Delta, wanted: Container[str]) -> dict[str, Delta]:
+    """What of it belongs into which of these shards; it does not change any more."""
     parts: dict[str, Delta] = {}
     for uid, tracker in delta.trackers.items():
-        parts.setdefault(shard_of(uid), Delta()).trackers[uid] = tracker
+        if (name := shard_of(uid)) in wanted:
+            # The only records that change in place.
+            parts.setdefault(name, Delta()).trackers[uid] = copy.copy(tracker)
     for uid, pod in delta.pods.items():
-        parts.setdefault(shard_of(uid), Delta()).pods[uid] = pod
+        if (name := shard_of(uid)) in wanted:
+            parts.setdefault(name, Delta()).pods[uid] = pod
     for key, notification in delta.outbox.items():
-        parts.setdefault(shard_of(_pod_of(key)), Delta()).outbox[key] = notification
+        if (name := shard_of(_pod_of(key))) in wanted:
+            parts.setdefault(name, Delta()).outbox[key] = notification
     return parts
 
 

@@ -232,12 +232,16 @@ class Dispatcher:
             while lane.used:
                 wake.clear()
                 wait = lane.due_in(self._clock())
-                if wait is None or wait > 0:
+                if wait is None:
+                    await wake.wait()
+                    continue
+                if wait > 0:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(wait):
                             await wake.wait()
                     continue
-                await self._gate.wait_leading()
+                if not self._gate.leading():
+                    await self._gate.wait_leading()
                 lane.attempted_at = self._clock()
                 if lane.doubt is not None:
                     await self._look_back(lane, lane.doubt)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -117,6 +117,11 @@ class Journal:
         return sum(self._segments.values())
 
     @property
+    def segments(self) -> tuple[str, ...]:
+        """The keys of what was appended and not cleared."""
+        return tuple(self._segments)
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of journal and shards."""
         return self.segment_bytes + sum(self._shard_bytes.values())
@@ -192,7 +197,7 @@ class Journal:
         self._version = journal.version
         self._segments = {key: len(segment) for key, segment in journal.binary.items()}
         if self._segments:
-            await self.clear()
+            await self.clear(self.segments)
 
     # writing, until it is done
 
@@ -208,15 +213,16 @@ class Journal:
             self._segments[key] = len(segment)
             self._next_segment += 1
 
-    async def clear(self) -> None:
-        """Write the head, and remove all segments: the shards hold what they said.
+    async def clear(self, segments: Iterable[str]) -> None:
+        """Write the head, and remove segments: the shards hold what they said.
 
         Raises:
             DeposedError: another instance has taken over.
         """
         self.head.shards = "".join(name[-1] for name in sorted(self._shard_versions))
-        await self._write(dict.fromkeys(self._segments))
-        self._segments.clear()
+        gone = dict.fromkeys(segments)
+        await self._write(gone)
+        self._segments = {key: size for key, size in self._segments.items() if key not in gone}
 
     async def write_shard(self, name: str, state: bytes) -> None:
         """Replace the state of a shard.

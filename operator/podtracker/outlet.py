@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -40,6 +41,8 @@ _LOOKUPS_EACH: Final = 4
 _ANSWERS_KEPT: Final = 1000
 _ANSWER_FRESH: Final = 10.0
 """Seconds that an answer of DNS is used again, so that a burst asks once."""
+_REMEMBERED: Final = 1024
+"""URLs that are known to have passed: what is judged of them without connecting does not change."""
 _IDLE_CONNECTION: Final = 15.0
 """Seconds that an unused connection is kept."""
 
@@ -99,6 +102,7 @@ class Outlet:
         self._direct: aiohttp.ClientSession | None = None
         self._proxied: aiohttp.ClientSession | None = None
         self._resolver: _Resolver | None = None
+        self._passed = lru_cache(_REMEMBERED)(self._check)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -115,6 +119,9 @@ class Outlet:
         Raises:
             ForbiddenError: nothing may be sent there.
         """
+        self._passed(url)
+
+    def _check(self, url: URL) -> None:
         host, port = url.raw_host or "", url.port or 0
         if self._proxies.of(url.scheme, host, port):
             self._guard.check_proxied(host, port)

@@ -358,8 +358,11 @@ class _Lines:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The lines that this chunk completes."""
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        """The lines that this chunk completes; what comes after one is of no meaning in JSON."""
+        if not self._rest and chunk.find(b"\n") == len(chunk) - 1:
+            # One whole line, as nearly always: it is not copied.
+            return (chunk,) if len(chunk) > 1 else ()
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
-        return (line for line in lines if line)
+        return [line for line in lines if line]

@@ -40,7 +40,7 @@ _SETTINGS: Final = {
     "DRAIN_TIMEOUT": "5",
 }
 """A slow pace, so that digests form; little patience otherwise."""
-_FOLD_AT, _MAX_SEGMENT = 800, 400
+_FOLD_AT, _MAX_JOURNAL = 800, 1200
 """Bytes, as few as make folding an everyday event."""
 _AGAIN: Final = 1.0
 """Seconds until kopf asks again."""
@@ -269,7 +269,7 @@ def simulation() -> Iterator[list[str]]:
             patch.object(handlers, "registry_for", lambda reconciler, *_: reconciler),
             patch.object(handlers, "run", _watch_trackers),
             patch.object(checkpoint, "FOLD_AT", _FOLD_AT),
-            patch.object(checkpoint, "MAX_SEGMENT", _MAX_SEGMENT),
+            patch.object(checkpoint, "MAX_JOURNAL", _MAX_JOURNAL),
         ):
             yield errors.unforeseen
     finally:

@@ -49,6 +49,9 @@ class Turns:
 
 
 async def _acquire(semaphore: asyncio.Semaphore, until: float) -> None:
+    if not semaphore.locked():
+        await semaphore.acquire()
+        return
     try:
         async with asyncio.timeout_at(until):
             await semaphore.acquire()

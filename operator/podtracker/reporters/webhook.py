@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import hashlib
 import hmac
+import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -22,8 +22,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
-from cloudevents.core.bindings.http import to_structured_event
-from cloudevents.core.v1.event import CloudEvent
+import msgspec
 from yarl import URL
 
 from podtracker.api import rfc3339
@@ -149,6 +148,8 @@ class WebhookReporter:
 
 async def _finish(answer: aiohttp.ClientResponse) -> None:
     """Read a short rest of the answer; what goes wrong with it is of no interest."""
+    if answer.content.at_eof():
+        return
     with contextlib.suppress(aiohttp.ClientError, OSError):
         async with asyncio.timeout(_ANSWER_PATIENCE):
             size = 0
@@ -191,6 +192,7 @@ def _body(notification: Notification, message: Message) -> bytes:
     cluster = f"/clusters/{quote(message.cluster, safe='')}" if message.cluster else ""
     test = notification.event == TEST
     attributes: dict[str, Any] = {
+        "specversion": "1.0",
         "id": notification.id,
         "source": f"{cluster}/namespaces/{tracker.namespace}/podtrackers/{tracker.name}",
         "type": f"{TYPE_PREFIX}.test.v1" if test else f"{TYPE_PREFIX}.pod.{notification.event.lower()}.v1",
@@ -198,12 +200,14 @@ def _body(notification: Notification, message: Message) -> bytes:
         "datacontenttype": "application/json",
     }
     if notification.at:
-        attributes["time"] = dt.datetime.fromtimestamp(notification.at, tz=dt.UTC)
-    event = CloudEvent(attributes, _data(notification, message))
-    if not notification.at:
-        # The package fills in the present, which would differ from one attempt to the next under the same id.
-        del event.get_attributes()["time"]
-    return to_structured_event(event).body
+        attributes["time"] = _time(notification.at)
+    # By hand: the official package took 37 µs of a delivery's 300 for this; tests read it with that package.
+    event = {**attributes, "data": _data(notification, message)}
+    try:
+        return msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        # Half a character, out of somebody's template; JSON can escape it.
+        return json.dumps(event).encode()
 
 
 def _data(notification: Notification, message: Message) -> dict[str, Any]:
@@ -228,9 +232,13 @@ def _data(notification: Notification, message: Message) -> dict[str, Any]:
         "exitCode": detail.exit_code,
         "restarts": detail.restarts or None,
         "readyAfterSeconds": detail.seconds,
-        "at": rfc3339(notification.at) if notification.at else None,
+        "at": _time(notification.at) if notification.at else None,
     }
     return data | _known(more)
+
+
+_time: Final = lru_cache(64)(rfc3339)
+"""Pods that come together are of the same second."""
 
 
 def _known(fields: Mapping[str, Any]) -> dict[str, Any]:

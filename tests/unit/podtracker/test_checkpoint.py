@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from podtracker.checkpoint import FOLD_AT, MAX_SEGMENT, POSITION_EVERY, Checkpoint, Restored
+from podtracker.checkpoint import FOLD_AT, MAX_JOURNAL, POSITION_EVERY, Checkpoint, Restored
 from podtracker.errors import KubeError
 from podtracker.journal import JOURNAL, SHARDS, DeposedError
 from podtracker.ledger import Delta, Ledger
@@ -232,11 +232,26 @@ async def test_a_long_journal_is_folded_into_shards() -> None:
                 await p.checkpoint.commit()
                 longest = max(longest, sum(map(len, store.maps[JOURNAL].binary.values())))
         assert len(store.maps) > 2
-        assert longest < FOLD_AT + MAX_SEGMENT
+        assert longest <= MAX_JOURNAL
         assert p.checkpoint.stored_bytes > 0
     ledger, restored = await stored(store)
     assert ledger.snapshot() == p.ledger.snapshot()
     assert not restored.fresh
+
+
+@in_virtual_time
+async def test_a_commit_does_not_wait_for_a_fold() -> None:
+    store, dice = FakeMaps(), random.Random(3)  # noqa: S311 - names, no secrets
+    async with process(store) as p:
+        for number in range(120):
+            p.change(number, "t1", random_name(dice, 400))
+        await p.checkpoint.commit()
+        assert sum(map(len, store.maps[JOURNAL].binary.values())) > FOLD_AT
+        shards = len(store.maps)
+        p.change(1000)
+        await p.checkpoint.commit()
+        assert len(store.maps) <= shards + 1
+        assert (await stored(store))[0].knows("t1", "p1000")
 
 
 @in_virtual_time
