@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import hashlib
 import hmac
-import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +22,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
-import msgspec
+from cloudevents.core.bindings.http import to_structured_event
+from cloudevents.core.v1.event import CloudEvent
 from yarl import URL
 
 from podtracker.api import rfc3339
@@ -192,7 +193,6 @@ def _body(notification: Notification, message: Message) -> bytes:
     cluster = f"/clusters/{quote(message.cluster, safe='')}" if message.cluster else ""
     test = notification.event == TEST
     attributes: dict[str, Any] = {
-        "specversion": "1.0",
         "id": notification.id,
         "source": f"{cluster}/namespaces/{tracker.namespace}/podtrackers/{tracker.name}",
         "type": f"{TYPE_PREFIX}.test.v1" if test else f"{TYPE_PREFIX}.pod.{notification.event.lower()}.v1",
@@ -200,14 +200,13 @@ def _body(notification: Notification, message: Message) -> bytes:
         "datacontenttype": "application/json",
     }
     if notification.at:
-        attributes["time"] = _time(notification.at)
-    # By hand: the official package took 37 µs of a delivery's 300 for this; tests read it with that package.
-    event = {**attributes, "data": _data(notification, message)}
-    try:
-        return msgspec.json.encode(event)
-    except UnicodeEncodeError:
-        # Half a character, out of somebody's template; JSON can escape it.
-        return json.dumps(event).encode()
+        attributes["time"] = dt.datetime.fromtimestamp(notification.at, tz=dt.UTC)
+    # The official package, though it takes 37 µs of a delivery's 300: what a CloudEvent is stays its business.
+    event = CloudEvent(attributes, _data(notification, message))
+    if not notification.at:
+        # The package fills in the present, which would differ from one attempt to the next under the same id.
+        del event.get_attributes()["time"]
+    return to_structured_event(event).body
 
 
 def _data(notification: Notification, message: Message) -> dict[str, Any]:
