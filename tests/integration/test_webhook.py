@@ -190,6 +190,24 @@ async def test_burst_is_no_digest(scene: Scene, receiver: Hook) -> None:
         assert told == ["Created", "Deleted"]
 
 
+async def test_after_a_quiet_time(scene: Scene, receiver: Hook) -> None:
+    """Nothing comes while it lasts; then each occurrence is an event of its own, which says so, and others do not."""
+    await scene.put_secret(url=receiver.url())
+    await scene.operate(**LOOPBACK)
+    await scene.track(**WEBHOOK, selector={}, suspend=True, message="{{ pod.name }}")
+    for pod in ("first", "second"):
+        await scene.run(pod)
+    await scene.counted(suppressed=2, pending=2, status="Suspended")
+    assert receiver.server.connections == 0
+    await scene.edit({"suspend": False})
+    events = await receiver.told(("Created", "first"), ("Created", "second"))
+    quiet = "While this tracker was quiet:\nPod {} was created"
+    assert [event["data"]["text"] for event in events] == [quiet.format(pod) for pod in ("first", "second")]
+    await scene.run("third")
+    events = await receiver.told(("Created", "first"), ("Created", "second"), ("Created", "third"))
+    assert events[-1]["data"]["text"] == "third"
+
+
 async def test_test_message(scene: Scene, receiver: Hook) -> None:
     """A test is an event of a type of its own, with the nonce, about the tracker."""
     await scene.put_secret(url=receiver.url())
