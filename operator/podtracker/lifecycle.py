@@ -41,6 +41,11 @@ _START_ENDED: Final = frozenset({"StartError", "ContainerCannotRun", "ContainerS
 _START_FAILED: Final = frozenset({"StartError", "ContainerCannotRun"})
 
 
+MAX_CONTAINERS: Final = 100
+"""Containers of a pod that are looked at one by one, and as many init containers: a pod of ten thousand would be a
+tenant's way to fill the ledger and the loop."""
+
+
 class Grace(msgspec.Struct, frozen=True):
     """How long something may last before it is told, in seconds."""
 
@@ -329,8 +334,8 @@ class _Look:
             self._found(Event.RECOVERED, at, "", "", restarts=sum(self.restarts.values()))
 
     def _all(self) -> Iterator[ContainerStatus]:
-        yield from self.status.init_containers or ()
-        yield from self.status.containers or ()
+        yield from (self.status.init_containers or ())[:MAX_CONTAINERS]
+        yield from (self.status.containers or ())[:MAX_CONTAINERS]
 
 
 _EPOCH: Final = dt.datetime.fromtimestamp(0, dt.UTC)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podtracker.api import Event
-from podtracker.lifecycle import NOTHING, Grace, Happening, Seen, step
+from podtracker.lifecycle import MAX_CONTAINERS, NOTHING, Grace, Happening, Seen, step
 from podtracker.pods import Pod, decode_pod
 from unit.podtracker.builders import NOW, pod_body, stamp
 
@@ -261,6 +261,15 @@ def test_pods_of_which_nothing_special_is_known_share_what_is_known() -> None:
     first.look(pod(container()))
     second.look(pod(container()))
     assert first.seen is second.seen
+
+
+def test_a_pod_of_thousands_of_containers_costs_no_more_than_one_of_a_hundred() -> None:
+    many = [container(f"c{number}", last=ended(), restarts=1) for number in range(5000)]
+    life = Life()
+    told = life.look(pod(*many, initContainerStatuses=many))
+    assert told.count(Event.RESTARTED) == MAX_CONTAINERS
+    assert told.count(STARTED) == 1
+    assert len(life.seen.restarts) == MAX_CONTAINERS
 
 
 def test_what_is_missing_in_a_status_is_nothing() -> None:
