@@ -28,11 +28,15 @@ def core(text: str) -> Version | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
-def precedence(text: str) -> tuple[Any, ...] | None:
-    """A key that sorts versions, a candidate before its release; None when it is no version."""
+def precedence(text: str) -> tuple[Any, ...]:
+    """A key that sorts versions as semver does: 1.0.0-rc.2 < 1.0.0-rc.10 < 1.0.0.
+
+    Raises:
+        ValueError: it is no version.
+    """
     match = _VERSION.fullmatch(text)
     if match is None:
-        return None
+        raise ValueError(f"{text!r} is no semantic version")
     words = match[4].split(".") if match[4] else []
     ranked = tuple((0, int(word), "") if word.isdigit() else (1, 0, word) for word in words)
     return int(match[1]), int(match[2]), int(match[3]), not words, ranked

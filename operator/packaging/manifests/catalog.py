@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from bundlecheck.semver import precedence
 from manifests.errors import SourceError
 from manifests.sources import LOADER, SEMVER
 
@@ -80,15 +81,6 @@ class Published(NamedTuple):
                 ({"image": self.image, "name": ""}, *spec["relatedImages"]), key=lambda related: str(related["image"])
             ),
         }
-
-
-def precedence(version: str) -> tuple[Any, ...]:
-    """A key that sorts versions as semver does: 1.0.0-rc.2 < 1.0.0-rc.10 < 1.0.0."""
-    core, _, pre = version.partition("-")
-    numbers = tuple(int(part) for part in core.split("."))
-    if not pre:
-        return (*numbers, 1)
-    return (*numbers, 0, tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".")))
 
 
 def read_releases(folder: Path, image: str) -> tuple[Published, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bundlecheck.running import check_bundle
-from manifests.catalog import precedence
+from bundlecheck.semver import precedence
 from manifests.errors import ReleaseError
 from manifests.overrides import Overrides
 from manifests.render import MARK, render

@@ -19,7 +19,8 @@ import jinja2
 import msgspec
 import yaml
 
-from manifests.catalog import Published, channels_of, precedence, read_releases, replaced
+from bundlecheck.semver import precedence
+from manifests.catalog import Published, channels_of, read_releases, replaced
 from manifests.crd import structural_schema
 from manifests.descriptors import described
 from manifests.errors import SourceError, TemplateError

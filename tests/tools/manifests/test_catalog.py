@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from manifests.catalog import precedence, read_releases, replaced
+from bundlecheck.semver import precedence
+from manifests.catalog import read_releases, replaced
 from manifests.cli import REPOSITORY
 from manifests.errors import SourceError
 from manifests.overrides import Overrides

@@ -24,11 +24,11 @@ def published(subject: Subject) -> dict[str, Path]:
 
 def before(subject: Subject) -> Path | None:
     """The newest release that is older than the bundle; None where there is none."""
-    own = semver.precedence(subject.csv.at("spec", "version").text)
-    if own is None:
+    own = subject.csv.at("spec", "version").text
+    if not semver.is_strict(own):
         return None
-    ranked = ((semver.precedence(version), path) for version, path in published(subject).items())
-    older = [(rank, path) for rank, path in ranked if rank is not None and rank < own]
+    ranked = [(semver.precedence(version), path) for version, path in published(subject).items()]
+    older = [each for each in ranked if each[0] < semver.precedence(own)]
     return max(older)[1] if older else None
 
 
