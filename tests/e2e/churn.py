@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import itertools
 import time
 from types import TracebackType
@@ -19,6 +18,9 @@ _LIFE: Final = 6.0
 """Seconds from a pod's creation to its deletion."""
 
 _GRACE: Final = 1
+
+_AT_ONCE: Final = 8
+"""Requests under way; more would only wait for each other in the API server."""
 
 
 class Churn:
@@ -36,7 +38,8 @@ class Churn:
         self._scene = scene
         self._rate = rate
         self._started = started
-        self._due: list[tuple[float, str]] = []
+        self._over = asyncio.Event()
+        self._turn = asyncio.Semaphore(_AT_ONCE)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -48,28 +51,31 @@ class Churn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End, and delete the pods that are left."""
+        self._over.set()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        while self._due:
-            await self._delete_next()
+            await self._task
 
     async def _run(self) -> None:
         moment = time.monotonic()
-        for number in itertools.count():
-            moment += 1 / self._rate
-            await asyncio.sleep(max(0.0, moment - time.monotonic()))
-            # Shielded: a pod whose creation is under way when the churn ends must be known.
-            await asyncio.shield(self._create(f"churn-{number}"))
-            while self._due and self._due[0][0] <= time.monotonic():
-                await asyncio.shield(self._delete_next())
+        async with asyncio.TaskGroup() as lives:
+            for number in itertools.count():
+                moment += 1 / self._rate
+                if await self._is_over_in(moment - time.monotonic()):
+                    break
+                spec = {} if number % self._started == 0 else {"nodeSelector": {"pod-tracker.test/absent": "yes"}}
+                lives.create_task(self._live(make_pod(name=f"churn-{number}", **spec)))
 
-    async def _create(self, name: str) -> None:
-        spec = {} if len(self.pods) % self._started == 0 else {"nodeSelector": {"pod-tracker.test/absent": "yes"}}
-        self.pods.append(await self._scene.create(make_pod(name=name, **spec)))
-        heapq.heappush(self._due, (time.monotonic() + _LIFE, name))
+    async def _live(self, pod: Json) -> None:
+        async with self._turn:
+            if self._over.is_set():
+                return
+            self.pods.append(await self._scene.create(pod))
+        await self._is_over_in(_LIFE)
+        async with self._turn:
+            await self._scene.api.delete("Pod", pod["metadata"]["name"], self._scene.namespace, grace=_GRACE)
 
-    async def _delete_next(self) -> None:
-        _, name = heapq.heappop(self._due)
-        await self._scene.api.delete("Pod", name, self._scene.namespace, grace=_GRACE)
+    async def _is_over_in(self, seconds: float) -> bool:
+        """Wait, no longer than until the end; tell whether that has come."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), max(0.0, seconds))
+        return self._over.is_set()
