@@ -12,6 +12,7 @@ import asyncio
 import re
 import socket
 import ssl
+import struct
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +47,25 @@ _REMEMBERED: Final = 1024
 _IDLE_CONNECTION: Final = 15.0
 """Seconds that an unused connection is kept."""
 
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
+"""For SO_LINGER: on, for 0 s."""
+
 _refused: ContextVar[list[ForbiddenError]] = ContextVar("_refused")
 """What the guard refused during the request of this context; aiohttp makes one error of several."""
 _whose: ContextVar[str] = ContextVar("_whose")
 """The namespace that the request of this context is for."""
+
+
+def abrupt_socket(target: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket of which nothing is sent any more once it is closed.
+
+    An ordinary one goes on after its end, for minutes: a message whose request was given up would arrive beside the one
+    that was sent instead of it.
+    """
+    family, kind, protocol, _, _ = target
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+    return made
 
 
 def forbidden(sentence: str) -> DeliveryError:
@@ -195,7 +211,7 @@ class Outlet:
                 resolver=resolver,
                 use_dns_cache=False,
                 keepalive_timeout=_IDLE_CONNECTION,
-                socket_factory=self._guarded_socket if guarded else None,
+                socket_factory=self._guarded_socket if guarded else abrupt_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -205,13 +221,13 @@ class Outlet:
         )
 
     def _guarded_socket(self, target: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, address = target
+        address = target[4]
         try:
             self._guard.check(address[0], address[1])
         except ForbiddenError as error:
             _refused.get([]).append(error)
             raise
-        return socket.socket(family, kind, protocol)
+        return abrupt_socket(target)
 
 
 class _Resolver(AbstractResolver):

@@ -14,7 +14,7 @@ import pytest
 
 from podtracker.egress import ForbiddenError, Guard, Networks, Proxies
 from podtracker.outlet import Outlet, parse_url
-from support.receivers import LOOPBACK, OK, Authority, RawServer, raw_server, says, status
+from support.receivers import LOOPBACK, OK, Authority, RawServer, raw_server, says, silent_until, status
 from support.waiting import eventually
 
 Resolved = Callable[..., None]
@@ -162,6 +162,19 @@ async def test_a_connection_is_used_again(server: RawServer) -> None:
             await answer.content.read(100)
     await outlet.close()
     assert server.connections == 1
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_nothing_of_a_request_that_was_given_up_is_sent_later(proxied: bool) -> None:
+    ends: list[type[Exception] | None] = []
+    async with raw_server(silent_until(ends)) as raw:
+        url = f"http://127.0.0.1:{raw.port}/"
+        outlet = Outlet(LOOPBACK, Proxies(http=url) if proxied else Proxies())
+        with pytest.raises(TimeoutError):
+            await closing(outlet, post(outlet, url, timeout=0.2))
+        await eventually(lambda: ends, what="the end of the connection")
+    # A reset: the kernel has thrown away what was not acknowledged.
+    assert ends == [ConnectionResetError]
 
 
 # what does not pass from one receiver to the next

@@ -25,7 +25,8 @@ from podtracker.delivery import Credential, Destination
 from podtracker.egress import Proxies
 from podtracker.errors import DeliveryError, Failure
 from podtracker.reporters.slack import SlackReporter
-from support.receivers import OK, everything, message, notification, raw_server, status
+from support.receivers import OK, everything, message, notification, raw_server, silent_until, status
+from support.waiting import eventually
 from unit.podtracker.builders import CHANNEL, SECRET, destination
 
 MESSAGE = message("Pod nginx was created", notification(pod="a"), notification(pod="b"))
@@ -525,3 +526,14 @@ async def test_a_history_without_end_is_read_no_further_than_is_reasonable(
     slack.script(*[endless] * 50, method="conversations.history")
     await reporter.arrived(destination(), since=0.0)
     assert len(slack.requests) <= 10
+
+
+async def test_nothing_of_a_message_that_was_given_up_is_sent_later() -> None:
+    """Else it would arrive beside the second attempt, as soon as a network that swallowed it lets it through."""
+    ends: list[type[Exception] | None] = []
+    async with raw_server(silent_until(ends)) as raw:
+        reporter = SlackReporter(f"http://127.0.0.1:{raw.port}/api/", timeout=0.2)
+        assert (await failure(reporter)).reason == "Unreachable"
+        await eventually(lambda: ends, what="the end of the connection")
+        await reporter.close()
+    assert ends == [ConnectionResetError]

@@ -168,6 +168,20 @@ def status(code: int, *headers: str, body: bytes = b"") -> Answer:
     return says("\r\n".join((f"HTTP/1.1 {code} So", f"Content-Length: {len(body)}", *headers)), body)
 
 
+def silent_until(ends: list[type[Exception] | None]) -> Answer:
+    """Answers nothing, and keeps how the other side ended the connection: None for properly, else the error."""
+
+    async def answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read()
+        except OSError as error:
+            ends.append(type(error))
+            raise
+        ends.append(None)
+
+    return answer
+
+
 OK: Final = status(200, "Content-Type: application/json", body=b'{"ok": true}')
 """What every kind of receiver says when it is content, Slack too."""
 

@@ -21,6 +21,7 @@ from yarl import URL
 from podtracker.delivery import Destination, Message, Traits
 from podtracker.egress import Proxies
 from podtracker.errors import DeliveryError, Failure
+from podtracker.outlet import abrupt_socket
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +221,10 @@ class SlackReporter:
             raise _refused("InvalidAuth", unusable)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=self._timeout, response_class=_Bounded, middlewares=[_no_redirects]
+                connector=aiohttp.TCPConnector(socket_factory=abrupt_socket),
+                timeout=self._timeout,
+                response_class=_Bounded,
+                middlewares=[_no_redirects],
             )
         # A proxy that is given keeps the SDK from looking for one itself: it knows no NO_PROXY, and logs what it finds.
         client = AsyncWebClient(
