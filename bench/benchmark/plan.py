@@ -41,7 +41,7 @@ class Scale:
 
 
 SCALES: Final = {
-    "usual": Scale("usual", 5, 1, 160, 2000, (10_000,), 100_000, 5.0, 4.0),
+    "usual": Scale("usual", 5, 1, 120, 2000, (10_000,), 100_000, 4.0, 4.0),
     "full": Scale("full", 7, 5, 600, 2000, (1_000, 10_000), 100_000, 20.0, 10.0),
     "glance": Scale("glance", 1, 1, 60, 300, (1_000,), 10_000, 2.0, 2.0),
 }
@@ -85,7 +85,8 @@ class _Plan:
         often = scale.rounds if largest else scale.rare
         await self._rounds(f"start at {crowd:,}, all matching", often, self._starts(SYSTEMS, "all"))
         for matching in ("none", "10 %"):
-            await self._rounds(f"start at {crowd:,}, {matching} matching", often, self._starts(SYSTEMS[:1], matching))
+            rare = self._starts(SYSTEMS[:1], matching)
+            await self._rounds(f"start at {crowd:,}, {matching} matching", scale.rare, rare)
         if largest:
             await self._rounds(
                 "start, pods through kopf", scale.rare, self._starts((systems.operator_with_kopf,), "all")
