@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -69,6 +70,10 @@ class Dispatcher:
         self._commit = commit
         self._listener = listener
         self._metrics = metrics
+        # Labels are looked up under a lock, in more time than the counting itself takes.
+        self._attempts = cache(metrics.attempts.labels)
+        self._durations = cache(metrics.delivery_seconds.labels)
+        self._occurrences = cache(metrics.occurrences.labels)
         self._policy = policy
         self._gate = gate
         self._clock = clock
@@ -320,8 +325,8 @@ class Dispatcher:
             outcome = "error" if error.reason == _BUG else error.failure.value
             raise
         finally:
-            self._metrics.attempts.labels(kind, outcome).inc()
-            self._metrics.delivery_seconds.labels(kind).observe(self._clock() - started)
+            self._attempts(kind, outcome).inc()
+            self._durations(kind).observe(self._clock() - started)
 
     @staticmethod
     async def _guarded(kind: str, request: Awaitable[T]) -> T:
@@ -375,7 +380,7 @@ class Dispatcher:
         self._ledger.settle(batch, delivered=delivered)
         outcome = "delivered" if delivered else "dropped"
         for notification in batch:
-            self._metrics.occurrences.labels(str(notification.event), outcome).inc()
+            self._occurrences(str(notification.event), outcome).inc()
         if self._reporters[lane.destination.kind].traits.paced:
             await self._commit()
         else:

@@ -384,7 +384,7 @@ def _own_metadata(name: str) -> dict[str, Any]:
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             yield chunk
     except (aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
         raise _unreachable(error) from error
