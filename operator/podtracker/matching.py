@@ -27,6 +27,8 @@ class TrackerIndex:
     def __init__(self) -> None:
         self._trackers: dict[str, Tracker] = {}
         self._buckets: dict[_Key, dict[str, Tracker]] = {}
+        self._tracked: dict[str, int] = {}
+        """Trackers by namespace; most have none, and their pods are passed over at once."""
         self._labels: dict[str, dict[str, int]] = {}
         """By namespace: the label keys that buckets are of, each with how many."""
         self._workloads: dict[str, dict[str, int]] = {}
@@ -52,6 +54,7 @@ class TrackerIndex:
         """Add a tracker, or take its newest spec."""
         self.drop(tracker.uid)
         self._trackers[tracker.uid] = tracker
+        self._tracked[tracker.namespace] = self._tracked.get(tracker.namespace, 0) + 1
         for key in _keys_of(tracker):
             self._buckets.setdefault(key, {})[tracker.uid] = tracker
             self._count(tracker.namespace, key, 1)
@@ -61,6 +64,9 @@ class TrackerIndex:
         tracker = self._trackers.pop(uid, None)
         if tracker is None:
             return
+        self._tracked[tracker.namespace] -= 1
+        if not self._tracked[tracker.namespace]:
+            del self._tracked[tracker.namespace]
         for key in _keys_of(tracker):
             bucket = self._buckets[key]
             del bucket[uid]
@@ -70,6 +76,8 @@ class TrackerIndex:
 
     def matching(self, pod: Pod) -> tuple[Tracker, ...]:
         """The trackers that mean this pod; those of its workload only once its parent is known."""
+        if pod.namespace not in self._tracked:
+            return ()
         found: dict[str, Tracker] = {}
         for key in self._candidates(pod):
             bucket = self._buckets.get(key)
