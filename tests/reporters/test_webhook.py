@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
 
 from podtracker.delivery import Message
 from podtracker.egress import Guard, Networks, Proxies
@@ -198,6 +199,21 @@ async def test_the_same_occurrence_is_the_same_event(server: RawServer, reporter
 async def test_any_text_arrives(text: str, server: RawServer, reporter: WebhookReporter) -> None:
     assert reporter.escape(text) == text
     assert (await send(reporter, server, message(text)))["data"]["text"] == text
+
+
+async def test_the_official_package_makes_the_event(
+    server: RawServer, reporter: WebhookReporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[CloudEvent] = []
+
+    def structured(event: CloudEvent) -> HTTPMessage:
+        made.append(event)
+        return to_structured_event(event)
+
+    monkeypatch.setattr("podtracker.reporters.webhook.to_structured_event", structured)
+    await send(reporter, server, message())
+    [event] = made
+    assert json.loads(server.requests[0].body)["id"] == event.get_id()
 
 
 async def test_the_package_reads_what_it_wrote(server: RawServer, reporter: WebhookReporter) -> None:
