@@ -174,7 +174,7 @@ class LabelRequirement(msgspec.Struct, frozen=True, omit_defaults=True):
     values: Annotated[
         tuple[Annotated[str, Meta(max_length=63)], ...],
         Meta(
-            max_length=64,
+            max_length=32,
             description="For In and NotIn: at least one value. For Exists and DoesNotExist: none.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
@@ -191,7 +191,7 @@ class LabelSelector(msgspec.Struct, frozen=True, omit_defaults=True):
     match_expressions: Annotated[
         tuple[LabelRequirement, ...],
         Meta(
-            max_length=32,
+            max_length=16,
             description="Further demands on the pod's labels.",
             extra_json_schema={
                 "x-kubernetes-list-type": "atomic",

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from podtracker.api import LabelRequirement, LabelSelector, PodTrackerSpec, Tracker
+from podtracker.api import LabelSelector, PodTrackerSpec, Tracker
 from podtracker.pods import Owner, Pod
 
 BETWEEN: Final[Mapping[str, str]] = {"Deployment": "ReplicaSet", "CronJob": "Job"}
@@ -26,6 +26,7 @@ class TrackerIndex:
 
     def __init__(self) -> None:
         self._trackers: dict[str, Tracker] = {}
+        self._selections: dict[str, Selection] = {}
         self._buckets: dict[_Key, dict[str, Tracker]] = {}
         self._tracked: dict[str, int] = {}
         """Trackers by namespace; most have none, and their pods are passed over at once."""
@@ -54,6 +55,8 @@ class TrackerIndex:
         """Add a tracker, or take its newest spec."""
         self.drop(tracker.uid)
         self._trackers[tracker.uid] = tracker
+        if tracker.spec.selector is not None:
+            self._selections[tracker.uid] = Selection(tracker.spec.selector)
         self._tracked[tracker.namespace] = self._tracked.get(tracker.namespace, 0) + 1
         for key in _keys_of(tracker):
             self._buckets.setdefault(key, {})[tracker.uid] = tracker
@@ -64,6 +67,7 @@ class TrackerIndex:
         tracker = self._trackers.pop(uid, None)
         if tracker is None:
             return
+        self._selections.pop(uid, None)
         self._tracked[tracker.namespace] -= 1
         if not self._tracked[tracker.namespace]:
             del self._tracked[tracker.namespace]
@@ -89,9 +93,10 @@ class TrackerIndex:
         labels: Mapping[str, str] | None = None
         meant = []
         for tracker in found.values():
-            if tracker.spec.selector is not None:
+            selection = self._selections.get(tracker.uid)
+            if selection is not None:
                 labels = pod.labels if labels is None else labels
-                if not selects(tracker.spec.selector, labels):
+                if not selection.selects(labels):
                     continue
             meant.append(tracker)
         return tuple(meant)
@@ -101,8 +106,9 @@ class TrackerIndex:
         tracker = self._trackers.get(uid)
         if tracker is None or tracker.namespace != pod.namespace:
             return False
-        if tracker.spec.selector is not None:
-            return selects(tracker.spec.selector, pod.labels)
+        selection = self._selections.get(uid)
+        if selection is not None:
+            return selection.selects(pod.labels)
         return _keys_of(tracker)[0] in self._candidates(pod)
 
     def orphan(self, pod: Pod) -> Owner | None:
@@ -164,19 +170,29 @@ def _keys_of(tracker: Tracker) -> list[_Key]:
     return [(namespace, "any")]
 
 
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether labels meet a selector; an empty one is met by all (metav1.LabelSelector)."""
-    return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
-        _meets(demand, labels) for demand in selector.match_expressions
-    )
+class Selection:
+    """A selector, made ready to be held against the labels of many pods."""
+
+    __slots__ = ("_demands", "_labels")
+
+    def __init__(self, selector: LabelSelector) -> None:
+        self._labels = tuple(selector.match_labels.items())
+        self._demands = tuple((one.key, one.operator, frozenset(one.values)) for one in selector.match_expressions)
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet the selector; an empty one is met by all (metav1.LabelSelector)."""
+        for key, value in self._labels:
+            if labels.get(key) != value:
+                return False
+        return all(_meets(key, operator, values, labels) for key, operator, values in self._demands)
 
 
-def _meets(demand: LabelRequirement, labels: Mapping[str, str]) -> bool:
-    if demand.operator == "In":
-        return labels.get(demand.key) in demand.values
-    if demand.operator == "NotIn":
-        return labels.get(demand.key) not in demand.values
-    return (demand.key in labels) == (demand.operator == "Exists")
+def _meets(key: str, operator: str, values: Container[str | None], labels: Mapping[str, str]) -> bool:
+    if operator == "In":
+        return labels.get(key) in values
+    if operator == "NotIn":
+        return labels.get(key) not in values
+    return (key in labels) == (operator == "Exists")
 
 
 def signature(spec: PodTrackerSpec) -> str:

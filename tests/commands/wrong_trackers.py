@@ -238,8 +238,8 @@ REFUSED: Final[Mapping[str, tuple[dict[str, Any], tuple[Found, ...]]]] = {
         (("spec.selector.matchLabels", "Too many: 33: must have at most 32 items"), BLOCKED),
     ),
     "many expressions": (
-        selecting(matchExpressions=[{"key": "a", "operator": "Exists"}] * 33),
-        (("spec.selector.matchExpressions", "Too many: 33: must have at most 32 items"), BLOCKED),
+        selecting(matchExpressions=[{"key": "a", "operator": "Exists"}] * 17),
+        (("spec.selector.matchExpressions", "Too many: 17: must have at most 16 items"), BLOCKED),
     ),
     "workload of another kind": (
         of_workload(kind="Pod", name=""),

@@ -179,12 +179,12 @@ WHICH_PODS: Final = {
         "spec.selector.matchExpressions[0].values[0]: Too long: may not be more than 63 bytes",
     ),
     "too many expressions": (
-        selecting(*[demand("Exists")] * 33),
-        "spec.selector.matchExpressions: Too many: 33: must have at most 32 items",
+        selecting(*[demand("Exists")] * 17),
+        "spec.selector.matchExpressions: Too many: 17: must have at most 16 items",
     ),
     "too many values": (
-        selecting(demand("In", *map(str, range(65)))),
-        "spec.selector.matchExpressions[0].values: Too many: 65: must have at most 64 items",
+        selecting(demand("In", *map(str, range(33)))),
+        "spec.selector.matchExpressions[0].values: Too many: 33: must have at most 32 items",
     ),
     "workloadRef without a kind": (of_workload(name="web"), "spec.workloadRef.kind: Required value"),
     "workloadRef without a name": (of_workload(kind="Job"), "spec.workloadRef.name: Required value"),
@@ -380,7 +380,7 @@ TAKEN: Final[dict[str, Change]] = {
     "expressions": selecting(
         demand("In", "web", "api"), demand("NotIn", "db"), demand("Exists"), demand("DoesNotExist")
     ),
-    "the largest selector": selecting(*[demand("In", *(f"{value:063}" for value in range(64)))] * 32),
+    "the largest selector": selecting(*[demand("In", *(f"{value:063}" for value in range(32)))] * 16),
     **{
         f"a {kind}": of_workload(kind=kind, name="web", **version)
         for kind, versions in {
