@@ -182,9 +182,10 @@ class Engine:
         before = NOTHING if record is None or record.seen is None else record.seen
         look = step(before, pod, now=now, grace=self._grace)
         known = self._still_known(record, meant)
+        knowing = frozenset(known)
         found: list[Notification] = []
         for tracker in meant:
-            if tracker.uid in known:
+            if tracker.uid in knowing:
                 news: Sequence[Happening] = look.happenings if record is not None and record.seen is not None else ()
             elif self._told_of_departed(tracker.uid, pod.uid):
                 continue
@@ -192,9 +193,10 @@ class Engine:
                 life = look.happenings if before is NOTHING else None
                 news = self._news_of_unknown(tracker, pod, now, appeared=appeared, life=life)
                 known.append(tracker.uid)
-            if news or record is None or tracker.uid not in record.trackers:
+            if news or tracker.uid not in knowing:
                 self._changed(tracker.uid)
-            found += self._tell(tracker, pod, news, before, now)
+            if news:
+                found += self._tell(tracker, pod, news, before, now)
         self._ledger.put_pod(pod.uid, pod.namespace, pod.name, known, look.seen)
         return found
 
