@@ -23,7 +23,7 @@ async def test_a_crash_loop_is_told_once_and_each_restart_seen_at_most_once(scen
     tracker = await scene.track("CrashLooping", "Restarted")
     made = await scene.create(pod(container("-for=300ms", "-exit=1"), name="crash"))
     await scene.until_line("keeps crashing")
-    await scene.until_restarted("crash", 3)
+    await scene.until_restarted("crash", 2)
     lines = await scene.settled_lines()
     loops = [line for line in lines if "keeps crashing" in line]
     assert len(loops) == 1, lines
