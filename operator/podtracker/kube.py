@@ -12,7 +12,8 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -105,6 +106,9 @@ class KubeClient:
         """Args: namespace: the operator's own."""
         self._namespace = namespace
         configuration.connection_pool_maxsize = MAX_CONNECTIONS
+        # Else aiohttp looks for proxies in the environment at each request, and in a thread of its own for ~/.netrc.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
         self.configuration = configuration
         self._metrics = metrics
         self.failing = False
@@ -408,6 +412,12 @@ async def _refused(response: aiohttp.ClientResponse) -> KubeError:
         status.message or "the API server gave no reason",
         retry_after=retry_after,
     )
+
+
+def _proxy_for(server: str) -> str | None:
+    """The proxy that the environment names for an API server."""
+    url = urlsplit(server)
+    return None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
 
 
 def _unreachable(error: BaseException) -> KubeError:

@@ -593,3 +593,24 @@ async def test_in_a_pod_without_a_service_account_is_a_wrong_setting(
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
     with pytest.raises(SettingsError, match="KUBECONFIG"):
         await KubeClient.connect(Metrics(), namespace="own")
+
+
+@pytest.mark.parametrize(
+    ("env", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"HTTP_PROXY": "http://proxy.example:3128"}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "api.example"}, None),
+    ],
+)
+async def test_the_api_server_is_reached_through_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], proxy: str | None
+) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    async with KubeClient(Configuration(host="https://api.example:6443"), Metrics(), namespace="x") as kube:
+        assert kube.configuration.proxy == proxy
