@@ -28,6 +28,7 @@ from kindnode.cluster import Cluster
 from kindnode.debian import root_file_system
 from kindnode.engine import containers_conf, storage_conf
 from kindnode.operator_image import _PACKAGES, _pip_files
+from kindnode.pieces import may_install
 from podtracker import __version__
 from support.evidence import Evidence
 from support.install import OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, REPOSITORY
@@ -115,21 +116,29 @@ class Store:
             self.run("podman", "image", "unmount", IMAGES[name])
 
 
-def lacking() -> str:
-    """What this machine lacks, in words; empty where it lacks nothing."""
+def require_tools() -> None:
+    """Skip where this machine lacks what images are built with; in CI, as root, install it."""
     if os.geteuid() != 0:
-        return "images are built here as root only"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    return (
-        f"missing: {', '.join(missing)}; apt-get install --no-install-recommends {' '.join(missing)}" if missing else ""
-    )
+        pytest.skip("images are built here as root only")
+    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False).returncode:  # noqa: S607
+        pytest.skip("root may not make namespaces here, so that no container can run")
+    allowed = may_install(asked=False, ci=os.environ.get("CI", ""), uid=os.geteuid()) and shutil.which("apt-get")
+    if missing() and allowed:
+        for words in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *missing()]):
+            subprocess.run(["apt-get", *words], capture_output=True, check=False, timeout=_BUILD_TIMEOUT)  # noqa: S603, S607
+    if missing():
+        pytest.skip(f"missing; to have them: apt-get install --no-install-recommends {' '.join(missing())}")
+
+
+def missing() -> list[str]:
+    """The tools that are not on PATH; each is in the Debian package of its name."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with the base image in it."""
-    if reason := lacking():
-        pytest.skip(reason)
+    require_tools()
     folder = tmp_path_factory.mktemp("images")
     conf, storage = folder / "containers.conf", folder / "storage.conf"
     conf.write_text(containers_conf(folder, files=4096, processes=4096), encoding="utf-8")
