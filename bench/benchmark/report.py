@@ -61,11 +61,12 @@ def text(samples: Samples) -> str:
 
 def _machine(samples: Samples) -> str:
     machine = samples.machine
+    remark = f"\n\n{machine.remark}" if machine.remark else ""
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
     return (
         f"Measured on {machine.date}: {machine.cores} cores of {machine.cpu}, {machine.memory_gib:g} GiB, Linux"
         f" {machine.kernel}; {machine.minutes:g} minutes, scale `{machine.scale}`. Load, API server, etcd, receiver and"
-        f" system share the cores.\n{versions}."
+        f" system share the cores.\n{versions}.{remark}"
     )
 
 

@@ -103,6 +103,8 @@ class Machine(msgspec.Struct, kw_only=True):
     scale: str
     rounds: int
     minutes: float = 0.0
+    remark: str = ""
+    """What whoever reads the numbers has to know beside; written by hand."""
 
 
 class Samples(msgspec.Struct, kw_only=True):
