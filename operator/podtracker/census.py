@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from podtracker.api import Notice
 from podtracker.checkpoint import Restored
 from podtracker.dispatch import Dispatcher
 from podtracker.errors import KubeError, PodTrackerError
@@ -18,6 +17,7 @@ from podtracker.metrics import Metrics
 from podtracker.patience import patiently
 from podtracker.reconcile import Reconciler
 from podtracker.status import StatusBoard
+from podtracker.trackers import Notice
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from podtracker.api import DEFAULT_SECRET_KEY, SecretRef, Tracker
+from podtracker.api import DEFAULT_SECRET_KEY, SecretRef
 from podtracker.delivery import Credential, Destination, Reporter
 from podtracker.errors import CredentialsError, DeliveryError, Failure, KubeError
 from podtracker.redact import Redactor, Token
+from podtracker.trackers import Tracker
 
 URL_KEY, TOKEN_KEY, HMAC_KEY = "url", "token", "hmacKey"
 """The keys of a webhook's Secret, of which Apprise has only the first. They are fixed: URL and credential live in one

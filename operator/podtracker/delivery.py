@@ -8,10 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from podtracker.api import TrackerIdentity
 from podtracker.errors import DeliveryError
 from podtracker.ledger import Notification
 from podtracker.redact import Token
+from podtracker.trackers import TrackerIdentity
 
 
 class Credential(msgspec.Struct, frozen=True):

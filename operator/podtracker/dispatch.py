@@ -19,12 +19,12 @@ from typing import TypeVar
 
 import msgspec
 
-from podtracker.api import TrackerIdentity
 from podtracker.delivery import Commit, Compose, Destination, Gate, Listener, Policy, Reporter
 from podtracker.errors import DeliveryError, Failure
 from podtracker.lanes import Lane, Queue
 from podtracker.ledger import TEST, Ledger, Notification
 from podtracker.metrics import Metrics
+from podtracker.trackers import TrackerIdentity
 
 T = TypeVar("T")
 

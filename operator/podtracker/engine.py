@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from podtracker.api import TROUBLES, Event, PodTrackerSpec, Tracker, epoch_seconds
+from podtracker.api import TROUBLES, Event, PodTrackerSpec
 from podtracker.ledger import PLAIN, Detail, Ledger, Notification, PodIdentity, PodRecord, TrackerRecord
 from podtracker.lifecycle import NOTHING, Grace, Happening, Seen, episode_open, step
 from podtracker.matching import TrackerIndex, signature
 from podtracker.pods import Pod
+from podtracker.times import epoch_seconds
+from podtracker.trackers import Tracker
 
 
 class Backfill(msgspec.Struct, frozen=True):

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from podtracker.api import API_VERSION, KIND, Notice, TrackerIdentity, rfc3339
+from podtracker.api import API_VERSION, KIND
 from podtracker.errors import KubeError
+from podtracker.times import rfc3339
+from podtracker.trackers import Notice, TrackerIdentity
 
 COMPONENT = "pod-tracker"
 LIFETIME = 3600.0

@@ -8,11 +8,11 @@ from collections import OrderedDict, deque
 from collections.abc import Container
 from itertools import islice, takewhile
 
-from podtracker.api import TrackerIdentity
 from podtracker.delivery import Destination, Policy
 from podtracker.errors import DeliveryError, Failure
 from podtracker.ledger import TEST, Notification
 from podtracker.messages import MAX_PODS, how_many_fit
+from podtracker.trackers import TrackerIdentity
 
 _MAX_DOUBLINGS = 16
 """Of the backoff; far beyond any ceiling, and far below an overflow."""

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from podtracker.api import LabelSelector, PodTrackerSpec, Tracker
+from podtracker.api import LabelSelector, PodTrackerSpec
 from podtracker.pods import Owner, Pod
+from podtracker.trackers import Tracker
 
 BETWEEN: Final[Mapping[str, str]] = {"Deployment": "ReplicaSet", "CronJob": "Job"}
 """Workloads that do not own their pods themselves, with the kind that does."""

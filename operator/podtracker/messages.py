@@ -9,11 +9,12 @@ from typing import Final
 
 import msgspec
 
-from podtracker.api import MAX_NAME, Event, Tracker, TrackerIdentity
+from podtracker.api import MAX_NAME, Event
 from podtracker.delivery import Message
 from podtracker.ledger import TEST, Notification
 from podtracker.templates import compile_message
 from podtracker.templates.vocabulary import Subject, TemplateError, word
+from podtracker.trackers import Tracker, TrackerIdentity
 
 MAX_TEXT = 3500
 """Characters of a message. Slack advises 4,000 for `text` and cuts at 40,000; the rest is left to escaping."""

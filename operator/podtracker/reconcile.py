@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from podtracker import api
-from podtracker.api import Tracker, TrackerIdentity
+from podtracker import times, trackers
 from podtracker.credentials import TOGETHER, Credentials, Verifier
 from podtracker.delivery import Destination, Traits
 from podtracker.dispatch import Dispatcher
@@ -29,6 +28,7 @@ from podtracker.metrics import Metrics
 from podtracker.owners import Owners
 from podtracker.pods import decode_page
 from podtracker.status import StatusBoard
+from podtracker.trackers import Tracker, TrackerIdentity
 from podtracker.verdicts import Verdicts
 from podtracker.workqueue import WorkQueue
 
@@ -174,7 +174,7 @@ class Reconciler:
         self._take(body, missed=True)
 
     def _take(self, body: Mapping[str, Any], *, missed: bool) -> None:
-        identity = api.identify(body)
+        identity = trackers.identify(body)
         if body["metadata"].get("deletionTimestamp"):
             self.deleted(identity.uid)
             return
@@ -195,7 +195,7 @@ class Reconciler:
         self._board.touch(identity.uid)
         before = item.tracker
         try:
-            item.tracker = api.parse(body)
+            item.tracker = trackers.parse(body)
         except InvalidTrackerError as error:
             item.tracker = None
             self._engine.pause(identity.uid)
@@ -209,14 +209,14 @@ class Reconciler:
 
     def _edited(self, before: Tracker | None, after: Tracker, body: Mapping[str, Any]) -> int:
         """When it was last written which pods are meant."""
-        written = api.spec_written(body)
+        written = trackers.spec_written(body)
         # The API server notes no time for what is only taken away, such as one label of several: that was just now.
         loosened = before is not None and is_looser(after.spec, before.spec)
         return max(written, int(self._ports.wall())) if loosened else written
 
     def _take_test(self, item: _Item, body: Mapping[str, Any]) -> None:
         """A test message, where the annotation asks for one that was not asked for before."""
-        uid, nonce = item.identity.uid, api.test_nonce(body)
+        uid, nonce = item.identity.uid, trackers.test_nonce(body)
         told = ((body.get("status") or {}).get("lastTest") or {}).get("nonce")
         if not nonce or nonce in {item.nonce, told} or item.tracker is None:
             return
@@ -314,7 +314,7 @@ class Reconciler:
         self._dispatcher.hold(item.identity, held=quiet, gather=gather)
         self._board.quiet(tracker.uid, quiet=quiet)
         if quiet and not spec.suspend and spec.mute_until is not None:
-            self._queue.add_after(tracker.uid, max(0.0, api.epoch_seconds(spec.mute_until) - now))
+            self._queue.add_after(tracker.uid, max(0.0, times.epoch_seconds(spec.mute_until) - now))
         given = spec.message is not None
         problem = self._ports.message_problem(spec.message) if spec.message is not None else None
         self._verdicts.message(tracker.uid, problem, given=given)

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from podtracker.api import Condition, LastTest, Notice, PodTrackerStatus, TrackerIdentity, rfc3339
+from podtracker.api import Condition, LastTest, PodTrackerStatus
 from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
+from podtracker.times import rfc3339
+from podtracker.trackers import Notice, TrackerIdentity
 
 logger = logging.getLogger(__name__)
 

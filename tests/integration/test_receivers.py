@@ -11,12 +11,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from podtracker.api import Event, rfc3339
+from podtracker.api import Event
 from podtracker.egress import Proxies
 from podtracker.errors import DeliveryError, Failure
 from podtracker.ledger import TEST, Detail
 from podtracker.reporters.apprise import AppriseReporter
 from podtracker.reporters.webhook import WebhookReporter
+from podtracker.times import rfc3339
 from support.cloudevents import Receiver, ensure_receiver, receiver
 from support.receivers import HMAC_KEY, LOOPBACK, NOW, OK, TOKEN, Received, message, notification, raw_server, to
 

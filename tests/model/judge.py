@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from model.cluster import Change, Cluster, Pod, Tracker
-from podtracker.api import Event, spec_written
+from podtracker.api import Event
 from podtracker.ledger import notification_id
+from podtracker.trackers import spec_written
 
 
 class Pair(NamedTuple):

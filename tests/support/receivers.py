@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from podtracker.api import TrackerIdentity
 from podtracker.delivery import Credential, Destination, Message
 from podtracker.egress import Guard, Networks
 from podtracker.ledger import PLAIN, Detail, Notification
 from podtracker.redact import Token
+from podtracker.trackers import TrackerIdentity
 
 NOW: Final = 1_798_761_600
 """2027-01-01T00:00:00Z, in whole seconds since 1970: when everything happens."""

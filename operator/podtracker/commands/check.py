@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from podtracker import api
+from podtracker import api, trackers
 from podtracker.commands.examples import example
 from podtracker.commands.schema import Problem, problems
 from podtracker.errors import InvalidTrackerError
@@ -98,7 +98,7 @@ class _Report:
         tracker = _parsed(body)
         self._say(where, f"{tracker.namespace}/{tracker.name}", "valid; it would tell, for example:")
         composer = Composer(cluster="", tracker=lambda _: tracker)
-        identity = api.identify(_completed(body))
+        identity = trackers.identify(_completed(body))
         for event in tracker.spec.events:
             batch = (_occurrence(tracker.spec, event, tracker.namespace),)
             text = composer.compose(batch, dropped=0, escape=str, tracker=identity).text
@@ -161,8 +161,8 @@ def _completed(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**body, "metadata": {**added, "name": name, "namespace": namespace}, "spec": spec}
 
 
-def _parsed(body: Mapping[str, Any]) -> api.Tracker:
-    return api.parse(_completed(body))
+def _parsed(body: Mapping[str, Any]) -> trackers.Tracker:
+    return trackers.parse(_completed(body))
 
 
 def _occurrence(spec: api.PodTrackerSpec, event: api.Event, namespace: str) -> Notification:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from podtracker.api import Event, epoch_seconds
+from podtracker.api import Event
 from podtracker.ledger import Detail, Notification
+from podtracker.times import epoch_seconds
 
 _DETAILS: Final[Mapping[Event, Mapping[str, Any]]] = {
     Event.READY: {"seconds": 12},

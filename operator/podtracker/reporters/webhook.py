@@ -26,7 +26,6 @@ from cloudevents.core.bindings.http import to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 from yarl import URL
 
-from podtracker.api import rfc3339
 from podtracker.delivery import Destination, Message, Traits
 from podtracker.egress import ForbiddenError, Guard, Proxies
 from podtracker.errors import DeliveryError, Failure
@@ -34,6 +33,7 @@ from podtracker.ledger import TEST, Notification
 from podtracker.outlet import Outlet, forbidden, parse_url
 from podtracker.redact import Token
 from podtracker.reporters.turns import Turns
+from podtracker.times import rfc3339
 
 TYPE_PREFIX: Final = "backend.lost.pod-tracker"
 """Of every CloudEvent's `type` (design.md, "Fixed names")."""

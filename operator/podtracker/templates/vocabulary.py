@@ -8,9 +8,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from podtracker.api import TrackerIdentity, WorkloadRef, rfc3339
+from podtracker.api import WorkloadRef
 from podtracker.errors import PodTrackerError
 from podtracker.ledger import Detail, Notification
+from podtracker.times import rfc3339
+from podtracker.trackers import TrackerIdentity
 
 MAX_LABELS: Final = 8
 """Different labels that one text may read: they are kept with every occurrence that waits."""

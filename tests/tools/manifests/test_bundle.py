@@ -16,7 +16,7 @@ import yaml
 
 from manifests.cli import FAILED, REPOSITORY, main
 from manifests.render import render
-from podtracker import api, settings
+from podtracker import api, settings, trackers
 
 TEMPLATES = REPOSITORY / "templates"
 RENDERED = render(TEMPLATES)
@@ -257,7 +257,7 @@ def test_the_description_says_what_holds() -> None:
     assert "**Thirteen events**" in description
     example = re.search(r"```yaml\n(.*?)```", description, re.DOTALL)
     assert example is not None
-    api.parse(
+    trackers.parse(
         yaml.safe_load(example[1])
         | {"metadata": {"name": "x", "namespace": "n", "uid": "u", "creationTimestamp": "2027-01-01T00:00:00Z"}}
     )

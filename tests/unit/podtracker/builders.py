@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from podtracker import api
-from podtracker.api import Event, Notice, Tracker, TrackerIdentity
+from podtracker import api, times, trackers
+from podtracker.api import Event
 from podtracker.delivery import Credential, Destination, Message
 from podtracker.errors import DeliveryError, Failure
 from podtracker.ledger import Notification, PodIdentity, TrackerRecord, notification_id
@@ -17,6 +17,7 @@ from podtracker.lifecycle import Happening, Seen
 from podtracker.messages import text_for
 from podtracker.pods import Pod, decode_pod
 from podtracker.redact import Token
+from podtracker.trackers import Notice, Tracker, TrackerIdentity
 
 NOW: Final = 1_798_761_600
 """2027-01-01T00:00:00Z, in whole seconds since 1970: about when everything in these tests happens."""
@@ -28,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 def stamp(seconds: int) -> str:
-    return api.rfc3339(seconds)
+    return times.rfc3339(seconds)
 
 
 def pod_body(
@@ -164,7 +165,7 @@ def by_secret(name: str = "pod-tracker-reporter", key: str | None = None, channe
 
 
 def tracker(uid: str = "t1", **fields: Any) -> Tracker:
-    return api.parse(tracker_body(uid=uid, **fields))
+    return trackers.parse(tracker_body(uid=uid, **fields))
 
 
 def identity(uid: str = "t1", *, name: str = "pod-tracker", namespace: str = "team", **fields: int) -> TrackerIdentity:

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from podtracker.api import Notice, TrackerIdentity
 from podtracker.delivery import Destination, Message, Traits
 from podtracker.errors import DeliveryError, KubeError
 from podtracker.ledger import Notification
 from podtracker.pods import Owner, Pod
+from podtracker.trackers import Notice, TrackerIdentity
 from unit.podtracker.builders import page
 from unit.podtracker.virtual import clock
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from podtracker.api import Event, TrackerIdentity, WorkloadRef
+from podtracker.api import Event, WorkloadRef
 from podtracker.ledger import Detail, Notification
 from podtracker.templates.vocabulary import Subject
+from podtracker.trackers import TrackerIdentity
 
 TRACKER = TrackerIdentity(uid="t1", namespace="shop", name="web-crashes", generation=1, created=1_798_761_600)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from podtracker import api
+from podtracker import times, trackers
 from podtracker.errors import InvalidTrackerError
 from podtracker.redact import Token
 from unit.podtracker.builders import CHANNEL, NOW, SECRET, by_secret, inline, stamp, tracker_body
@@ -17,7 +17,7 @@ from unit.podtracker.builders import CHANNEL, NOW, SECRET, by_secret, inline, st
 def test_the_founding_example_is_read() -> None:
     body = tracker_body()
     body["spec"] = {"name": "nginx", "reporter": {"kind": "slack", "key": "xoxb-…", "channel": CHANNEL}}
-    tracker = api.parse(body)
+    tracker = trackers.parse(body)
     assert (tracker.uid, tracker.namespace, tracker.name, tracker.generation) == ("t1", "team", "pod-tracker", 1)
     assert tracker.created == NOW
     assert tracker.spec.name == "nginx"
@@ -32,7 +32,7 @@ def test_the_founding_example_is_read() -> None:
     ids=["no key", "key"],
 )
 def test_a_secret_ref_is_read(reporter: dict[str, Any], name: str, key: str | None) -> None:
-    ref = api.parse(tracker_body(reporter=reporter)).spec.reporter.key_secret_ref
+    ref = trackers.parse(tracker_body(reporter=reporter)).spec.reporter.key_secret_ref
     assert ref is not None
     assert (ref.name, ref.key) == (name, key)
 
@@ -41,7 +41,7 @@ def test_unknown_fields_are_passed_over() -> None:
     body = tracker_body()
     body["spec"] |= {"events": ["Created"], "someday": {"deep": [1]}}
     body["spec"]["reporter"]["future"] = True
-    assert api.parse(body).spec.name == "nginx"
+    assert trackers.parse(body).spec.name == "nginx"
 
 
 def without(body: dict[str, Any], *path: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ SECRET_REF = {"name": "pod-tracker-reporter"}
 def test_what_a_label_can_be_may_be_selected(key: str, value: str) -> None:
     demands = [{"key": key, "operator": "NotIn", "values": [value]}]
     spec = {"selector": {"matchLabels": {key: value}, "matchExpressions": demands}}
-    selector = api.parse(tracker_body(spec=spec)).spec.selector
+    selector = trackers.parse(tracker_body(spec=spec)).spec.selector
     assert selector is not None
     assert selector.match_labels == {key: value}
 
@@ -133,7 +133,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("body", "named"), BAD.values(), ids=BAD.keys())
 def test_a_bad_spec_is_refused_by_the_name_of_its_field_and_without_its_token(body: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidTrackerError) as caught:
-        api.parse(body)
+        trackers.parse(body)
     assert named in str(caught.value)
     error: BaseException | None = caught.value
     seen = ["".join(traceback.format_exception(caught.value))]
@@ -149,19 +149,19 @@ def test_a_bad_spec_is_refused_by_the_name_of_its_field_and_without_its_token(bo
 def test_a_token_in_the_wrong_field_is_not_repeated(path: tuple[str, ...]) -> None:
     too_long = SECRET + "a" * 300
     with pytest.raises(InvalidTrackerError) as caught:
-        api.parse(changed(too_long, *path))
+        trackers.parse(changed(too_long, *path))
     assert SECRET not in str(caught.value)
 
 
 def test_identify_reads_metadata_whatever_the_spec() -> None:
     body = tracker_body(uid="u", namespace="n", name="x", created=NOW + 3, generation=9)
     body["spec"] = "nonsense"
-    who = api.identify(body)
+    who = trackers.identify(body)
     assert (who.uid, who.namespace, who.name, who.generation, who.created) == ("u", "n", "x", 9, NOW + 3)
 
 
 def test_identify_takes_no_generation_for_none() -> None:
-    assert api.identify(without(tracker_body(), "metadata", "generation")).generation == 0
+    assert trackers.identify(without(tracker_body(), "metadata", "generation")).generation == 0
 
 
 def entry(seconds: int, **fields: str) -> dict[str, str]:
@@ -195,11 +195,11 @@ def owning(seconds: int, *of_spec: str) -> dict[str, Any]:
 def test_when_the_spec_was_written(fields: list[dict[str, Any]] | None, expected: int) -> None:
     body = tracker_body()
     body["metadata"]["managedFields"] = fields
-    assert api.spec_written(body) == expected
+    assert trackers.spec_written(body) == expected
 
 
 def test_when_the_spec_was_written_without_managed_fields() -> None:
-    assert api.spec_written(without(tracker_body(), "metadata", "managedFields")) == NOW
+    assert trackers.spec_written(without(tracker_body(), "metadata", "managedFields")) == NOW
 
 
 @pytest.mark.parametrize(
@@ -212,18 +212,18 @@ def test_when_the_spec_was_written_without_managed_fields() -> None:
     ],
 )
 def test_times_are_read(text: str, seconds: int) -> None:
-    assert api.epoch_seconds(text) == seconds
+    assert times.epoch_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "now", "2027-13-01T00:00:00Z", "1798761600", "2027-01-01T25:00:00Z"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        api.epoch_seconds(text)
+        times.epoch_seconds(text)
 
 
 @pytest.mark.parametrize("seconds", [0, NOW, NOW + 86_399])
 def test_times_are_written_as_kubernetes_writes_them(seconds: int) -> None:
-    text = api.rfc3339(seconds + 0.9)
+    text = times.rfc3339(seconds + 0.9)
     assert text.endswith("Z")
     assert "." not in text
-    assert api.epoch_seconds(text) == seconds
+    assert times.epoch_seconds(text) == seconds

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from podtracker.api import Event, Tracker
+from podtracker.api import Event
 from podtracker.engine import REMEMBERED_DEPARTED, Backfill, Engine
 from podtracker.ledger import MAX_PENDING, Ledger, Notification, notification_id
 from podtracker.matching import TrackerIndex
 from podtracker.pods import Pod
+from podtracker.trackers import Tracker
 from unit.podtracker.builders import CREATED, NOW, pod, tracker, who
 
 

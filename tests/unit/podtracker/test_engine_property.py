@@ -15,11 +15,11 @@ from typing import TypeVar
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from podtracker.api import Tracker
 from podtracker.engine import Backfill, Engine, Relist
 from podtracker.ledger import Ledger, Notification
 from podtracker.matching import TrackerIndex
 from podtracker.pods import Pod
+from podtracker.trackers import Tracker
 from unit.podtracker.builders import NOW, pod, tracker
 
 T = TypeVar("T")

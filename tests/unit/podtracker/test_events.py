@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from podtracker.api import TrackerIdentity
 from podtracker.errors import KubeError
 from podtracker.events import LIFETIME, EventRecorder
+from podtracker.trackers import TrackerIdentity
 from unit.podtracker.builders import NOW, identity, notice, stamp
 from unit.podtracker.fakes import DOWN, NOT_FOUND
 

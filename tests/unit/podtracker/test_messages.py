@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podtracker.api import Event, PodTrackerSpec, Reporter, Tracker, WorkloadRef
+from podtracker.api import Event, PodTrackerSpec, Reporter, WorkloadRef
 from podtracker.ledger import TEST, Notification
 from podtracker.messages import MAX_CLUSTER, MAX_PODS, MAX_TEXT, QUIET, Composer, how_many_fit, text_for
+from podtracker.trackers import Tracker
 from unit.podtracker.occurrences import TRACKER, crash, escape, occurrence
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from podtracker import api
+from podtracker import api, times
 from podtracker.errors import KubeError
 from podtracker.reconcile import PAGE
 from podtracker.redact import Token
@@ -786,7 +786,7 @@ async def test_a_suspended_tracker_says_so_and_tells_all_in_one_afterwards() -> 
 @in_virtual_time
 async def test_a_mute_ends_by_itself_with_a_summary() -> None:
     async with operator() as o:
-        o.reconciler.changed(tracker_body(spec={"muteUntil": api.rfc3339(NOW + clock() + 60)}))
+        o.reconciler.changed(tracker_body(spec={"muteUntil": times.rfc3339(NOW + clock() + 60)}))
         o.create_pod(uid="p1")
         await passing(58.0)
         assert o.slack.texts == []

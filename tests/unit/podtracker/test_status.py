@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from podtracker.api import PodTrackerStatus, epoch_seconds
+from podtracker.api import PodTrackerStatus
 from podtracker.errors import KubeError
 from podtracker.metrics import Metrics
 from podtracker.status import CREDENTIALS_SECURE, READY, REPORTER_READY, Counts, StatusBoard
+from podtracker.times import epoch_seconds
 from unit.podtracker.builders import NOW, identity, stamp
 from unit.podtracker.fakes import DOWN, NOT_FOUND, FakeEvents, FakeGate, FakeStatusSink
 from unit.podtracker.virtual import clock, in_virtual_time, passing
