@@ -53,7 +53,8 @@ def text(samples: Samples) -> str:
         "## Memory and CPU over the number of pods\n\n" + _starts(samples.starts) + _memory_plots(),
         "## 100,000 pods\n\nOf a small fake API server (`bench/benchmark/fakeserver.py`), the only fake here.\n\n"
         + _allocations(samples),
-        "## Changes of pods that nobody asked about\n\n350 changes of status per second.\n\n" + _churn(samples),
+        "## Changes of pods that nobody asked about\n\n350 changes of status per second are asked for; what came is"
+        " what the machine could do.\n\n" + _churn(samples),
         "## kill -9\n\n" + _recovery(samples),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

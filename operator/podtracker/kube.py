@@ -344,7 +344,7 @@ class KubeClient:
                 method,
                 path,
                 query_params=list(query or ()),
-                header_params={"Accept": accept, "Content-Type": content_type},
+                header_params={"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"},
                 body=body,
                 auth_settings=["BearerToken"],
             )

@@ -27,8 +27,8 @@ from podtracker.pods import Pod, PodEvent, decode_bookmark, decode_error, decode
 
 logger = logging.getLogger(__name__)
 
-PAGE = 500
-"""Pods per page: about 4 MB of JSON, decoded in 5 ms."""
+PAGE = 250
+"""Pods per page: about 2 MB of JSON, decoded in 3 ms."""
 WATCH_TIMEOUT = 300
 """Seconds after which the API server is asked to end a watch; with jitter, so that many do not end together."""
 BACKOFF, BACKOFF_MAX = 1.0, 10.0

@@ -7,7 +7,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"log"
 	"net/http"
@@ -38,6 +40,8 @@ const annotation = "baseline.pod-tracker.lost.backend/pod"
 type trackerSpec struct {
 	Name     string                `json:"name,omitempty"`
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+	// Reporter is not read here, but an update without it would be refused.
+	Reporter json.RawMessage `json:"reporter,omitempty"`
 }
 
 // PodTracker is as much of the tracker as the founding design reads.
@@ -56,7 +60,9 @@ type PodTrackerList struct {
 
 // DeepCopyObject implements runtime.Object.
 func (t *PodTracker) DeepCopyObject() runtime.Object {
-	copied := &PodTracker{TypeMeta: t.TypeMeta, Spec: trackerSpec{Name: t.Spec.Name, Selector: t.Spec.Selector.DeepCopy()}}
+	copied := &PodTracker{TypeMeta: t.TypeMeta, Spec: t.Spec}
+	copied.Spec.Selector = t.Spec.Selector.DeepCopy()
+	copied.Spec.Reporter = bytes.Clone(t.Spec.Reporter)
 	t.ObjectMeta.DeepCopyInto(&copied.ObjectMeta)
 	return copied
 }
