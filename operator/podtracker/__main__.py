@@ -145,14 +145,10 @@ def _run(flags: dict[str, Any]) -> int:
 
 
 def _operate(chosen: settings.Settings, redactor: Redactor) -> int:
-    import uvloop  # noqa: PLC0415 - 0.7 s of imports that a wrong flag need not wait for
-
-    from podtracker import app  # noqa: PLC0415 - see above
+    from podtracker import app  # noqa: PLC0415 - 0.7 s of imports that a wrong flag need not wait for
 
     try:
-        # A third less CPU for a message than asyncio's own loop: docs/adr/0010-uvloop.md.
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(app.run(chosen, redactor))
+        asyncio.run(app.run(chosen, redactor))
     except PodTrackerError as error:
         logger.error("%s", error)  # noqa: TRY400 - foreseen: the sentence says it all
         return error.exit_code
