@@ -171,7 +171,7 @@ async def test_nothing_of_a_request_that_was_given_up_is_sent_later(proxied: boo
         url = f"http://127.0.0.1:{raw.port}/"
         outlet = Outlet(LOOPBACK, Proxies(http=url) if proxied else Proxies())
         with pytest.raises(TimeoutError):
-            await closing(outlet, post(outlet, url, timeout=0.2))
+            await closing(outlet, post(outlet, url, timeout=1.0))
         await eventually(lambda: ends, what="the end of the connection")
     # A reset: the kernel has thrown away what was not acknowledged.
     assert ends == [ConnectionResetError]

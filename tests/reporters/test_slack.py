@@ -532,7 +532,7 @@ async def test_nothing_of_a_message_that_was_given_up_is_sent_later() -> None:
     """Else it would arrive beside the second attempt, as soon as a network that swallowed it lets it through."""
     ends: list[type[Exception] | None] = []
     async with raw_server(silent_until(ends)) as raw:
-        reporter = SlackReporter(f"http://127.0.0.1:{raw.port}/api/", timeout=0.2)
+        reporter = SlackReporter(f"http://127.0.0.1:{raw.port}/api/", timeout=1.0)
         assert (await failure(reporter)).reason == "Unreachable"
         await eventually(lambda: ends, what="the end of the connection")
         await reporter.close()

@@ -412,7 +412,7 @@ async def test_a_receiver_that_hangs_is_given_up_in_time() -> None:
     async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
-    error = await failure(hang, patience=0.1)
+    error = await failure(hang, patience=1.0)
     assert (error.failure, error.arrived_perhaps) == (Failure.RETRY, True)
     assert error.message == "the receiver did not answer in time"
 
