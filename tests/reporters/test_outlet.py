@@ -48,7 +48,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Resolved:
     return install
 
 
-async def post(outlet: Outlet, url: str, *, whose: str = "team", timeout: float = 5.0) -> int:  # noqa: ASYNC109
+async def post(outlet: Outlet, url: str, *, whose: str = "team", timeout: float = 20.0) -> int:  # noqa: ASYNC109
     request = outlet.post(parse_url(url), whose=whose, body=b"{}", headers={"X-Test": "1"}, timeout=timeout)
     async with request as answer:
         return answer.status

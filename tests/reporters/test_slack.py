@@ -47,7 +47,7 @@ async def slack() -> AsyncIterator[FakeSlack]:
 
 @pytest.fixture
 async def reporter(slack: FakeSlack) -> AsyncIterator[SlackReporter]:
-    made = SlackReporter(slack.url, timeout=5.0)
+    made = SlackReporter(slack.url, timeout=20.0)
     yield made
     await made.close()
 

@@ -63,7 +63,7 @@ def documented() -> Callable[..., bool]:
 GENUINE = documented()
 
 
-def make(guard: Guard = LOOPBACK, *, timeout: float = 5.0, proxies: Proxies | None = None) -> WebhookReporter:
+def make(guard: Guard = LOOPBACK, *, timeout: float = 20.0, proxies: Proxies | None = None) -> WebhookReporter:
     return WebhookReporter(guard, timeout=timeout, proxies=proxies or Proxies(), wall=lambda: NOW + 0.7)
 
 
@@ -90,7 +90,7 @@ async def send(
     return event
 
 
-async def failure(answer: Answer, *, patience: float = 5.0) -> DeliveryError:
+async def failure(answer: Answer, *, patience: float = 20.0) -> DeliveryError:
     reporter = make(timeout=patience)
     try:
         async with raw_server(answer) as raw:
