@@ -17,7 +17,7 @@ from support.install import CONFIG, LEADER_ROLE, OPERATOR_ACCOUNT, OPERATOR_NAME
 from support.manifests import OTHER_SECRET
 
 ACCOUNTS = f"system:serviceaccount:{OPERATOR_NAMESPACE}:"
-DELIBERATELY_FORBIDDEN = {("get", "secrets", name) for name in (OTHER_SECRET, "missing")}
+DELIBERATELY_FORBIDDEN = {("get", "secrets", name) for name in (OTHER_SECRET, "another", "missing")}
 """Calls that tests provoke to see them refused."""
 GRANTED_BY_NAMESPACES = 'Role "pod-tracker-secret-reader'
 """What a namespace's owner binds: the shipped ClusterRole, or a Role of that name from the condition's command."""
