@@ -18,6 +18,7 @@ from aiohttp import web
 
 from benchmark import podbodies
 from benchmark.stage import CROWD, tracker_of
+from devcluster import ports
 
 _STATUS: Final = json.loads(podbodies.running(0))["status"]
 _UID: Final = "00000000-0000-4000-8000-{:012x}"
@@ -152,7 +153,7 @@ async def _main() -> None:
     chosen = parser.parse_args()
     runner = web.AppRunner(FakeServer(chosen.pods, matching=chosen.matching, hook="aHR0cDovLzEyNy4wLjAuMTo5Lw==").app())
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, ports.LOOPBACK, ports.choose(1)[0], shutdown_timeout=0.1)
     await site.start()
     sys.stdout.write(f"{runner.addresses[0][1]}\n")
     sys.stdout.flush()

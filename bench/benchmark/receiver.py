@@ -13,6 +13,8 @@ import sys
 import time
 from typing import Final
 
+from devcluster import ports
+
 _NAME: Final = re.compile(rb'"subject": ?"pods/([^"]+)"')
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _ACCEPTED: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -70,7 +72,7 @@ def _name(body: bytes) -> str:
 
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Receiver, "127.0.0.1", 0)
+    server = await loop.create_server(Receiver, ports.LOOPBACK, ports.choose(1)[0])
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

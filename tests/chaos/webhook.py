@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from devcluster import ports
+
 
 @dataclass
 class Hook:
@@ -50,7 +52,7 @@ async def hook() -> AsyncIterator[Hook]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, ports.LOOPBACK, ports.choose(1)[0])
         await site.start()
         made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
         yield made

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from devcluster import ports
 from podtracker import __main__ as cli
 from podtracker.__main__ import main
 from podtracker.api import GROUP, TEST_ANNOTATION, Event
@@ -85,7 +86,7 @@ class ApiServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((ports.LOOPBACK, ports.choose(1)[0]), _Handler)
         self.requests: list[tuple[str, str]] = []
         self.nonce = ""
         self.refusal: tuple[int, dict[str, Any]] | None = None

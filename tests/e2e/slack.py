@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import devcluster
 import fakeslack
+from devcluster import ports
 from e2e import programs, slack_pod
 from e2e.api import Api, Kubectl
 from e2e.programs import NAMESPACE, Program
@@ -62,6 +64,7 @@ class Slack:
 def start(kubectl: Kubectl, image: str) -> None:
     """Run the Slack pod."""
     files = {f"fakeslack/{path.name}": path for path in Path(fakeslack.__file__).parent.glob("*.py")}
+    files |= {f"devcluster/{path.name}": path for path in (Path(devcluster.__file__), Path(ports.__file__))}
     main = Path(slack_pod.__file__)
     program = Program(_NAME, main.name, {**files, main.name: main}, {_PORT: slack_pod.PORT})
     programs.start(kubectl, image, program)

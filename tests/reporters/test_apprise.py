@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from devcluster import ports
 from podtracker.egress import Guard, Networks, Proxies
 from podtracker.errors import DeliveryError, Failure
 from podtracker.reporters.apprise import AppriseReporter, _Worker
@@ -312,7 +313,7 @@ async def test_its_memory_is_bounded(server: RawServer) -> None:
             await writer.drain()
 
     reporter = make(schemes=frozenset({"mailto", "json"}))
-    async with await asyncio.start_server(talk, "127.0.0.1", 0) as mail:
+    async with await asyncio.start_server(talk, ports.LOOPBACK, ports.choose(1)[0]) as mail:
         port = mail.sockets[0].getsockname()[1]
         url = f"mailto://user:pass@127.0.0.1:{port}?mode=insecure&from=a@example.org&to=b@example.org"
         await reporter.verify(to(url, kind="apprise"))

@@ -17,6 +17,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
+from devcluster import ports
 from podtracker.delivery import Message
 from podtracker.egress import Guard, Networks, Proxies
 from podtracker.errors import DeliveryError, Failure
@@ -467,7 +468,7 @@ async def test_http_where_https_was_meant(reporter: WebhookReporter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as http:
+    async with await asyncio.start_server(answer, ports.LOOPBACK, ports.choose(1)[0]) as http:
         port = http.sockets[0].getsockname()[1]
         with pytest.raises(DeliveryError) as caught:
             await reporter.deliver(to(f"https://127.0.0.1:{port}/", kind="webhook"), message())

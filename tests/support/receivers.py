@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from devcluster import ports
 from podtracker.delivery import Credential, Destination, Message
 from podtracker.egress import Guard, Networks
 from podtracker.ledger import PLAIN, Detail, Notification
@@ -141,7 +142,7 @@ async def raw_server(answer: Answer, *, tls: ssl.SSLContext | None = None) -> As
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
+    server = await asyncio.start_server(connected, ports.LOOPBACK, ports.choose(1)[0], ssl=tls, limit=1 << 20)
     raw.port = server.sockets[0].getsockname()[1]
     try:
         yield raw

@@ -27,8 +27,10 @@ def is_free(port: int) -> bool:
 def choose(count: int) -> list[int]:
     """Choose different free ports.
 
-    They lie below the range from which the kernel serves outgoing connections, so that an API server that is stopped
-    and started again finds its port free. Nothing reserves them: somebody else may be faster, so callers retry.
+    They lie below the range from which the kernel serves outgoing connections and port 0, so that an API server that is
+    stopped and started again finds its port free; and machines drop packets to single ports of that range (seen:
+    127.0.0.1:45091, on which one could listen and which nobody could reach). Nothing reserves them: somebody else may
+    be faster, so callers retry.
 
     Raises:
         OSError: there are no free ports.

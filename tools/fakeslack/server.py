@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from devcluster import ports
 from fakeslack.outcomes import (
     AcceptThenDrop,
     ApiError,
@@ -113,7 +114,7 @@ class FakeSlack:
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self.host, self.port).start()
+            await web.TCPSite(runner, self.host, self.port or ports.choose(1)[0]).start()
         except OSError:
             await runner.cleanup()
             raise

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import incluster_config, kube_config
 
+from devcluster import ports
 from podtracker.errors import KubeError, SettingsError
 from podtracker.kube import KubeClient
 from podtracker.metrics import Metrics
@@ -42,7 +43,7 @@ class FakeApiServer:
         self.headers: list[dict[str, str]] = []
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._serve)
-        self.server = TestServer(app, host="127.0.0.1")
+        self.server = TestServer(app, host=ports.LOOPBACK, port=ports.choose(1)[0])
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from devcluster import ports
@@ -23,6 +23,10 @@ def taken() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+def served(app: web.Application) -> TestClient[web.Request, web.Application]:
+    return TestClient(TestServer(app, host=ports.LOOPBACK, port=ports.choose(1)[0]))
+
+
 def says(problem: str | None) -> Check:
     return lambda: problem
 
@@ -34,7 +38,7 @@ def says(problem: str | None) -> Check:
 async def test_what_fails_is_named(path: str, status: int, text: str | None) -> None:
     live = {"loop": says("12 s late"), "watch": says(None)}
     ready = {"watch": says("no list"), "trackers": says("not yet"), "other": says(None)}
-    async with TestClient(TestServer(health_app(live=live, ready=ready, role=lambda: "leader"))) as client:
+    async with served(health_app(live=live, ready=ready, role=lambda: "leader")) as client:
         answer = await client.get(path)
         assert answer.status == status
         assert text is None or await answer.text() == text
@@ -42,7 +46,7 @@ async def test_what_fails_is_named(path: str, status: int, text: str | None) -> 
 
 async def test_what_is_well_says_its_role() -> None:
     role = ["standby"]
-    async with TestClient(TestServer(health_app(live={}, ready={"a": says(None)}, role=lambda: role[0]))) as client:
+    async with served(health_app(live={}, ready={"a": says(None)}, role=lambda: role[0])) as client:
         for path in ("/healthz", "/readyz"):
             answer = await client.get(path)
             assert (answer.status, await answer.text()) == (200, "standby\n")
@@ -52,7 +56,7 @@ async def test_what_is_well_says_its_role() -> None:
 
 async def test_checks_are_made_at_every_request() -> None:
     problems: list[str | None] = ["late", None]
-    async with TestClient(TestServer(health_app(live={"x": problems.pop}, ready={}, role=lambda: "leader"))) as client:
+    async with served(health_app(live={"x": problems.pop}, ready={}, role=lambda: "leader")) as client:
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/healthz")).status == 503
 
@@ -60,7 +64,7 @@ async def test_checks_are_made_at_every_request() -> None:
 async def test_metrics_are_served_as_prometheus_wants_them() -> None:
     metrics = Metrics()
     metrics.lists.labels("start").inc()
-    async with TestClient(TestServer(metrics_app(metrics))) as client:
+    async with served(metrics_app(metrics)) as client:
         answer = await client.get("/metrics")
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
