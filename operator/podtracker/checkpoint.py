@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the ledger: a small journal that every commit appends to, folded now and then into shards.
 
-What the shards hold is repeated by the journal until it is emptied, so a crash between the two changes nothing. Commits
-are grouped: all who wait share one write, and what nobody waits for lingers a little.
+What the shards hold is repeated by the journal until it is emptied, so a crash between the two changes nothing; and a
+shard that was written stays written, so that even a process that lives for a second brings a fold on. Commits are
+grouped: all who wait share one write, and what nobody waits for lingers a little.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import contextlib
 import copy
 import math
 import zlib
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
-from podtracker.journal import SHARDS, Journal, MapStore
+from podtracker.journal import NO_SEGMENT, SHARDS, Journal, MapStore, segments_of
 from podtracker.ledger import Delta, Ledger
 from podtracker.metrics import Metrics
 from podtracker.records import CorruptLedgerError, decode, encode
@@ -52,8 +53,8 @@ class _Folding(msgspec.Struct):
 
     parts: dict[str, Delta]
     """The shards that have still to be written, as they were when it began."""
-    segments: tuple[str, ...]
-    """What the journal held then, which it need not any more once the shards are written."""
+    upto: int
+    """The last segment whose content they have: the journal need not hold it any more once they are written."""
 
 
 class Checkpoint:
@@ -110,15 +111,18 @@ class Checkpoint:
                 found = await self._journal.read()
                 if found is None:
                     break
-                journal, states = found
-                segments = [decode(journal.binary[key]) for key in sorted(journal.binary)]
-                deltas = [*map(decode, states), *segments]
+                journal, shards = found
+                states = [decode(shard.state) for shard in shards.values()]
+                ends = {name: shard.upto for name, shard in shards.items()}
+                later = _later(ends, [(number, decode(segment)) for number, segment in segments_of(journal)])
             except CorruptLedgerError as error:
                 problem = str(error)
                 break
             if await self._journal.take_over(journal):
-                self._dirty = {shard for segment in segments for shard in _touched(segment)}
-                self._ledger.load(deltas)
+                self._dirty = {name for name, _ in later}
+                self._ledger.load([*states, *(part for _, part in later)])
+                if self._journal.segment_bytes > FOLD_AT:
+                    self._folding = self._begin_fold()
                 return self._restored(fresh=False, problem=None)
         await self._journal.create()
         return self._restored(fresh=True, problem=problem)
@@ -161,6 +165,11 @@ class Checkpoint:
             if self._folding is not None:
                 await self._fold_on(self._folding)
 
+    def hasten(self) -> None:
+        """The position from before a list is no good any more: commit the one after it at once."""
+        self._position_due = self._clock()
+        self._wake.set()
+
     def settled(self) -> None:
         """Nothing that an earlier holder left in flight can matter any more."""
         self._journal.head.doubt_since = 0.0
@@ -175,6 +184,8 @@ class Checkpoint:
             DeposedError: another instance has taken over.
         """
         self._journal.head.clean = clean and not self._journal.head.doubt_since
+        # The fence first: a shard that nobody has written since would take what a deposed process says.
+        await self._journal.append(b"")
         self._dirty |= _touched(self._ledger.drain())
         await self._fold(self._known_positions())
         waiters, self._waiters = self._waiters, []
@@ -219,26 +230,28 @@ class Checkpoint:
     async def _persist(self, delta: Delta, positions: dict[str, str]) -> None:
         self._dirty |= _touched(delta)
         segment = encode(delta) if delta else b""
-        if self._journal.segment_bytes + len(segment) > MAX_JOURNAL:
+        size = self._journal.segment_bytes + len(segment)
+        if size > MAX_JOURNAL:
             await self._fold(positions)
             return
+        # Of this moment, not of the one when the segment is written: what comes between the two is in no segment yet.
+        parts = self._split_dirty() if size > FOLD_AT and self._folding is None else None
         self._journal.head.positions = positions
         await self._journal.append(segment)
-        if self._journal.segment_bytes > FOLD_AT and self._folding is None:
-            self._folding = self._begin_fold()
+        # Unless the journal had been deleted: then everything was stored anew, and newer than these.
+        if parts is not None and parts.keys() <= self._dirty:
+            self._dirty -= parts.keys()
+            self._folding = _Folding(parts=parts, upto=self._journal.last_segment)
 
     # folding
 
-    def _begin_fold(self) -> _Folding:
-        """What the shards that changed are to hold.
-
-        They may hold what no commit has brought into the journal yet. That is safe because all show one moment, and a
-        pod's mask and what waits for it are in one shard: together they are kept or lost.
-        """
+    def _split_dirty(self) -> dict[str, Delta]:
+        """What the shards that changed are to hold, as of now."""
         parts = _split(self._ledger.snapshot(), self._dirty)
-        folding = _Folding(
-            parts={name: parts.get(name, Delta()) for name in sorted(self._dirty)}, segments=self._journal.segments
-        )
+        return {name: parts.get(name, Delta()) for name in sorted(self._dirty)}
+
+    def _begin_fold(self) -> _Folding:
+        folding = _Folding(parts=self._split_dirty(), upto=self._journal.last_segment)
         self._dirty.clear()
         return folding
 
@@ -246,10 +259,10 @@ class Checkpoint:
         """One step: sixteen shards at a stretch would keep those waiting who want their delivery kept."""
         if folding.parts:
             name, part = next(iter(folding.parts.items()))
-            await self._journal.write_shard(name, encode(part))
+            await self._journal.write_shard(name, encode(part), upto=folding.upto)
             del folding.parts[name]
         else:
-            await self._journal.clear(folding.segments)
+            await self._journal.clear(folding.upto)
             self._folding = None
 
     async def _fold(self, positions: dict[str, str]) -> None:
@@ -288,6 +301,16 @@ def _split(delta: Delta, wanted: Container[str]) -> dict[str, Delta]:
         if (name := shard_of(_pod_of(key))) in wanted:
             parts.setdefault(name, Delta()).outbox[key] = notification
     return parts
+
+
+def _later(ends: Mapping[str, int], segments: Iterable[tuple[int, Delta]]) -> list[tuple[str, Delta]]:
+    """What of the segments the shards lack, in order; each part with its shard."""
+    return [
+        (name, part)
+        for number, segment in segments
+        for name, part in _split(segment, SHARDS).items()
+        if number > ends.get(name, NO_SEGMENT)
+    ]
 
 
 def _touched(delta: Delta) -> set[str]:

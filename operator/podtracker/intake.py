@@ -22,16 +22,19 @@ class Intake:
         *,
         owners: Owners,
         on_gap: Callable[[str | None], None],
+        on_list: Callable[[], None],
         wall: Callable[[], float],
     ) -> None:
         """Args.
 
         on_gap: told the namespace (None for all) in which pods may have come and gone unseen.
+        on_list: told that a list is complete, and the position a new one.
         wall: seconds since 1970.
         """
         self._owners = owners
         self._wall = wall
         self._on_gap = on_gap
+        self._on_list = on_list
         self._engine = engine
         self._dispatcher = dispatcher
         self._namespace = namespace
@@ -57,6 +60,7 @@ class Intake:
         if self._relist is not None:
             self._dispatcher.submit(self._engine.end_relist(self._relist, now=self._wall()))
         self._relist = None
+        self._on_list()
 
     def changed(self, pod: Pod, *, appeared: bool) -> None:
         """A pod was added or modified."""

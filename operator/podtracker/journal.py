@@ -3,6 +3,10 @@
 
 The journal's head carries an epoch, bumped when somebody takes over; every write names the version that it read. Who
 was deposed fails there, and must end. Writes are tried until they are done: what was given to store may not be lost.
+
+Segments are numbered, and no number comes twice as long as the ledger lives. Each shard says of which ledger it is and
+up to which segment it goes: whoever reads them replays only later ones over it, so a shard that was written is never
+taken back, whether or not its writer lived to note it in the head.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -28,6 +33,9 @@ _RETRY: Final = 0.2, 5.0
 """Seconds: first and longest wait after a failed write."""
 _HEAD: Final = "meta"
 _STATE: Final = "state"
+_UPTO: Final = "upto"
+_OF: Final = "ledger"
+NO_SEGMENT: Final = -1
 
 
 class DeposedError(PodTrackerError):
@@ -42,6 +50,14 @@ class StoredMap(msgspec.Struct):
     version: str
     data: dict[str, str]
     binary: dict[str, bytes]
+
+
+class StoredShard(msgspec.Struct, frozen=True):
+    """A shard, as it was read."""
+
+    state: bytes
+    upto: int
+    """The number of the last segment that it holds."""
 
 
 class MapStore(Protocol):
@@ -75,8 +91,12 @@ class Head(msgspec.Struct, kw_only=True):
     doubt_since: float = 0.0
     """Seconds since 1970, 0 for none: an earlier holder ended while something may have been in flight, and nobody has
     found out since."""
+    ledger: str = ""
+    """By which shards are known to belong to it, and not to one that was given up."""
     shards: str = ""
-    """Digits of the shards that exist."""
+    """Digits of the shards that have to exist; others may."""
+    next_segment: int = 0
+    """The number of the next segment, higher than any that was ever given."""
     positions: dict[str, str] = msgspec.field(default_factory=dict)
     """resourceVersion by scope up to which everything is in the ledger."""
 
@@ -106,8 +126,8 @@ class Journal:
         self._lost = lost
         self.head = Head()
         self._version = ""
-        self._segments: dict[str, int] = {}
-        self._next_segment = 0
+        self._segments: dict[int, int] = {}
+        """Bytes by number."""
         self._shard_versions: dict[str, str] = {}
         self._shard_bytes: dict[str, int] = {}
 
@@ -117,9 +137,9 @@ class Journal:
         return sum(self._segments.values())
 
     @property
-    def segments(self) -> tuple[str, ...]:
-        """The keys of what was appended and not cleared."""
-        return tuple(self._segments)
+    def last_segment(self) -> int:
+        """The number that was given last, whether or not its write was ever answered."""
+        return self.head.next_segment - 1
 
     @property
     def stored_bytes(self) -> int:
@@ -133,8 +153,8 @@ class Journal:
 
     # taking over
 
-    async def read(self) -> tuple[StoredMap, list[bytes]] | None:
-        """The journal and the states of the shards; None where there is no journal.
+    async def read(self) -> tuple[StoredMap, dict[str, StoredShard]] | None:
+        """The journal and the shards; None where there is no journal.
 
         Raises:
             NewerFormatError: a newer version wrote it.
@@ -148,17 +168,26 @@ class Journal:
                 raise
             return None
         self.head = _read_head(journal)
-        names = [SHARDS[int(digit, 16)] for digit in self.head.shards]
+        found = dict(zip(SHARDS, await asyncio.gather(*map(self._look_up, SHARDS)), strict=True))
+        needed = {SHARDS[int(digit, 16)] for digit in self.head.shards}
+        maps = {name: stored for name, stored in found.items() if stored and (name in needed or self._owns(stored))}
+        if not needed <= maps.keys():
+            raise CorruptLedgerError("a part of the ledger is missing")
+        shards = {name: _read_shard(stored) for name, stored in maps.items()}
+        self._shard_versions = {name: stored.version for name, stored in maps.items()}
+        self._shard_bytes = {name: len(shard.state) for name, shard in shards.items()}
+        return journal, shards
+
+    async def _look_up(self, name: str) -> StoredMap | None:
         try:
-            maps = await asyncio.gather(*(self._store.get_map(name) for name in names))
+            return await self._store.get_map(name)
         except KubeError as error:
             if not error.not_found:
                 raise
-            raise CorruptLedgerError("a part of the ledger is missing") from error
-        states = [stored.binary.get(_STATE, b"") for stored in maps]
-        self._shard_versions = {name: stored.version for name, stored in zip(names, maps, strict=True)}
-        self._shard_bytes = {name: len(state) for name, state in zip(names, states, strict=True)}
-        return journal, states
+            return None
+
+    def _owns(self, shard: StoredMap) -> bool:
+        return bool(self.head.ledger) and shard.data.get(_OF) == self.head.ledger
 
     async def take_over(self, journal: StoredMap) -> bool:
         """Raise the fence over what was read. False: somebody has written since, so it has to be read again.
@@ -170,14 +199,15 @@ class Journal:
         head.epoch, head.holder = head.epoch + 1, self._holder
         head.doubt_since = 0.0 if head.clean else head.doubt_since or head.committed
         head.clean = False
+        head.ledger = head.ledger or secrets.token_hex(8)
+        self._segments = {number: len(segment) for number, segment in segments_of(journal)}
+        head.next_segment = max(head.next_segment, 1 + max(self._segments, default=NO_SEGMENT))
         try:
             self._version = await self._store.patch_map(JOURNAL, journal.version, data={_HEAD: _text(head)}, binary={})
         except KubeError as error:
             if error.conflict:
                 return False
             raise
-        self._segments = {key: len(segment) for key, segment in journal.binary.items()}
-        self._next_segment = 1 + max(map(int, journal.binary), default=-1)
         return True
 
     async def create(self) -> None:
@@ -188,6 +218,7 @@ class Journal:
         """
         old = self.head
         self.head = Head(epoch=old.epoch + 1, holder=self._holder, doubt_since=old.doubt_since or old.committed)
+        self.head.ledger = secrets.token_hex(8)
         self._shard_versions, self._shard_bytes = {}, {}
         await self._create()
 
@@ -195,9 +226,10 @@ class Journal:
         self.head.committed = self._certain_until()
         journal = await self._store.create_map(JOURNAL, data={_HEAD: _text(self.head)}, binary={})
         self._version = journal.version
-        self._segments = {key: len(segment) for key, segment in journal.binary.items()}
-        if self._segments:
-            await self.clear(self.segments)
+        self._segments = {}
+        if journal.binary:
+            self.head.shards = "".join(name[-1] for name in sorted(self._shard_versions))
+            await self._write(dict.fromkeys(journal.binary))
 
     # writing, until it is done
 
@@ -207,25 +239,26 @@ class Journal:
         Raises:
             DeposedError: another instance has taken over.
         """
-        key = f"{self._next_segment:010d}"
-        await self._write({key: _base64(segment)} if segment else {})
-        if segment:
-            self._segments[key] = len(segment)
-            self._next_segment += 1
+        if not segment:
+            await self._write({})
+            return
+        number = self.head.next_segment
+        self.head.next_segment += 1
+        await self._write({_key(number): _base64(segment)})
+        self._segments[number] = len(segment)
 
-    async def clear(self, segments: Iterable[str]) -> None:
-        """Write the head, and remove segments: the shards hold what they said.
+    async def clear(self, upto: int) -> None:
+        """Write the head, and remove the segments up to a number: the shards hold what they said.
 
         Raises:
             DeposedError: another instance has taken over.
         """
         self.head.shards = "".join(name[-1] for name in sorted(self._shard_versions))
-        gone = dict.fromkeys(segments)
-        await self._write(gone)
-        self._segments = {key: size for key, size in self._segments.items() if key not in gone}
+        await self._write({_key(number): None for number in self._segments if number <= upto})
+        self._segments = {number: size for number, size in self._segments.items() if number > upto}
 
-    async def write_shard(self, name: str, state: bytes) -> None:
-        """Replace the state of a shard.
+    async def write_shard(self, name: str, state: bytes, *, upto: int) -> None:
+        """Replace the state of a shard, which holds the segments up to a number.
 
         Raises:
             DeposedError: another instance has taken over.
@@ -233,14 +266,16 @@ class Journal:
         binary = {_STATE: _base64(state)}
 
         async def write() -> None:
+            data = {_OF: self.head.ledger, _UPTO: str(upto)}
             version = self._shard_versions.get(name)
             if version is None:
-                self._shard_versions[name] = (await self._store.create_map(name, data={}, binary=binary)).version
+                self._shard_versions[name] = (await self._store.create_map(name, data=data, binary=binary)).version
             else:
-                self._shard_versions[name] = await self._store.patch_map(name, version, data={}, binary=binary)
+                self._shard_versions[name] = await self._store.patch_map(name, version, data=data, binary=binary)
 
         async def resolve() -> bool:
-            await self._still_ours("")
+            if await self._still_ours(""):
+                return True
             try:
                 self._shard_versions[name] = (await self._store.get_map(name)).version
             except KubeError as error:
@@ -262,7 +297,7 @@ class Journal:
         await self._insist(JOURNAL, write, lambda: self._still_ours(text))
 
     async def _still_ours(self, text: str) -> bool:
-        """After a conflict: whether the write of this head had arrived after all.
+        """After a conflict: whether the write of this head had arrived after all, or everything was stored anew.
 
         Raises:
             DeposedError: another instance wrote.
@@ -274,7 +309,7 @@ class Journal:
                 raise
             logger.error("the journal was deleted while in use, it is made anew")  # noqa: TRY400 - foreseen
             # Whoever reads it before everything is stored anew must not believe positions that nothing stands behind.
-            self.head.positions, self.head.shards = {}, ""
+            self.head.positions, self.head.shards, self.head.ledger = {}, "", secrets.token_hex(8)
             await self._create()
             await self._lost()
             return True
@@ -318,6 +353,31 @@ def _read_head(journal: StoredMap) -> Head:
         return msgspec.convert(head, Head)
     except (msgspec.DecodeError, msgspec.ValidationError, TypeError, ValueError) as error:
         raise CorruptLedgerError("the journal's head cannot be read") from error
+
+
+def _read_shard(stored: StoredMap) -> StoredShard:
+    """Raises CorruptLedgerError. Before format 4 a shard did not say where it ends: the journal repeats it all."""
+    try:
+        upto = int(stored.data.get(_UPTO, str(NO_SEGMENT)))
+    except ValueError as error:
+        raise CorruptLedgerError("a shard does not say where it ends") from error
+    return StoredShard(state=stored.binary.get(_STATE, b""), upto=upto)
+
+
+def segments_of(journal: StoredMap) -> list[tuple[int, bytes]]:
+    """The segments in order, each with its number.
+
+    Raises:
+        CorruptLedgerError: the journal has something else in it.
+    """
+    try:
+        return sorted((int(key), segment) for key, segment in journal.binary.items())
+    except ValueError as error:
+        raise CorruptLedgerError("the journal has an entry that is no segment") from error
+
+
+def _key(number: int) -> str:
+    return f"{number:010d}"
 
 
 def _text(head: Head) -> str:

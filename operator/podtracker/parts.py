@@ -151,6 +151,7 @@ class Parts:
                 namespace,
                 owners=self.owners,
                 on_gap=self.census.gap,
+                on_list=self.checkpoint.hasten,
                 wall=self.wall,
             )
             scope = namespace or ALL

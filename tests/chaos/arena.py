@@ -207,7 +207,7 @@ class Arena:
         try:
             await eventually(complete, what="everything to be told", within=within)
         except AssertionError as error:
-            error.add_note(self.tails())
+            error.add_note(await self.evidence())
             raise
         return self.verdict()
 
@@ -224,7 +224,7 @@ class Arena:
                 within=_SETTLE,
             )
         except AssertionError as error:
-            error.add_note(self.tails())
+            error.add_note(await self.evidence())
             raise
 
     async def settled(self, within: float = _SETTLE) -> Verdict:
@@ -246,6 +246,18 @@ class Arena:
             return events
 
         return await eventually(found, what=f"an Event {reason} on each tracker")
+
+    async def evidence(self) -> str:
+        """Return what the replicas say of themselves now: what they count, and the ends of their logs."""
+        counted = []
+        for replica in (one for one in self.replicas if one.running):
+            try:
+                page = await replica.exposition()
+            except (AssertionError, TimeoutError) as error:
+                page = f"{type(error).__name__} {error}"
+            lines = (line for line in page.splitlines() if not line.startswith("#") and "_bucket{" not in line)
+            counted += [f"--- {replica.log.name} counts:", *(line for line in lines if not line.endswith(" 0.0"))]
+        return "\n".join((*counted, self.tails()))
 
     def tails(self) -> str:
         """Return the ends of the operators' logs."""

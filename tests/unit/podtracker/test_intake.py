@@ -23,6 +23,7 @@ class Scene:
         self.reporter = FakeReporter()
         self.ledger = Ledger()
         self.gaps: list[str | None] = []
+        self.lists: list[str | None] = []
         index = TrackerIndex()
         self.engine = Engine(index, self.ledger, changed=lambda _: None)
         self.dispatcher = Dispatcher(
@@ -43,6 +44,7 @@ class Scene:
             namespace,
             owners=Owners(FakeOwners(), index, clock=clock),
             on_gap=self.gaps.append,
+            on_list=lambda: self.lists.append(namespace),
             wall=lambda: float(NOW),
         )
         self.engine.track(tracker("t1"), edited=NOW)
@@ -95,7 +97,7 @@ async def test_a_gap_is_told_once_however_often_its_list_begins_again() -> None:
     for _ in range(3):
         s.intake.begin_list(gap=True)
     s.intake.end_list()
-    assert s.gaps == ["team"]
+    assert (s.gaps, s.lists) == (["team"], ["team"])
     s.intake.begin_list(gap=True)
     assert s.gaps == ["team", "team"]
     await s.dispatcher.close()
