@@ -143,8 +143,8 @@ async def _life_and_death(
         starts.append(took)
         if rng.random() < _AMBIGUOUS:
             proxy.lose_replies[rng.choice(("/configmaps/", "/leases/"))] = 1
-        # A start takes about a second. On a machine so busy that it takes ten, a life of one second does nothing, and after
-        # 75 s of that the API server has forgotten what nobody had the time to note: no fault of the operator's.
+        # A start takes about a second. On a machine so busy that it takes ten, a life of one second does nothing, and
+        # after 75 s of that the API server has forgotten what nobody had the time to note: no fault of the operator's.
         await lasting(rng.uniform(0.1, 1.5) * max(1.0, took))
     await operator.kill()
     if killed is not None:
