@@ -159,6 +159,9 @@ def _churn(samples: Samples) -> list[Figure]:
 
     ours = [cost(entry) * 1e6 for entry in of(samples.churn, OPERATOR)]
     found = _figure("churn", "4. CPU per event of a non-matching pod", ours, 60, "µs")
+    for system in (FLOOR, INFORMER):
+        costs = [cost(entry) * 1e6 for entry in of(samples.churn, system)]
+        found += _figure(f"churn/{system}", f"4. the same, {system}", costs, None, "µs")
     return found + _figure("churn/ratio", f"4. the same, over {INFORMER}", _ratios(samples.churn, cost, INFORMER), 0.5)
 
 

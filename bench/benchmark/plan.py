@@ -102,7 +102,7 @@ class _Plan:
         rare = (systems.controller, systems.operator_with_kopf)
         await self._rounds("20 pods/s, the others", scale.rare, [self._steady(start) for start in rare])
         await self._rounds("burst", scale.rounds, [self._burst(start) for start in usual])
-        await self._rounds("churn", scale.rounds, [self._churn(start) for start in usual])
+        await self._rounds("churn", scale.rounds, [self._churn(start) for start in small])
         await self._rounds("kill -9", scale.rounds, [self._kill_operator])
         await self._rounds("kill -9, the informer", scale.rare, [self._kill_informer])
         if scale.rare > 1:

@@ -102,7 +102,10 @@ class PodStatus(msgspec.Struct, frozen=True):
 
     def condition(self, kind: str) -> PodCondition | None:
         """A condition by its type."""
-        return next((entry for entry in self.conditions or () if entry.type == kind), None)
+        for entry in self.conditions or ():
+            if entry.type == kind:
+                return entry
+        return None
 
 
 class PodSpec(msgspec.Struct, frozen=True):
