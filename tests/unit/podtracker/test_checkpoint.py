@@ -451,7 +451,7 @@ async def test_a_shard_that_was_deleted_or_edited_in_use_is_written_anew() -> No
     assert (await stored(store))[0].snapshot() == again.ledger.snapshot()
 
 
-@pytest.mark.parametrize("damage", ["head", "segment", "shard", "no shard", "no head"])
+@pytest.mark.parametrize("damage", ["head", "segment", "shard", "no shard", "no head", "no end", "no number"])
 @in_virtual_time
 async def test_a_damaged_ledger_is_told_and_begun_anew(damage: str) -> None:
     store = FakeMaps()
@@ -470,6 +470,10 @@ async def test_a_damaged_ledger_is_told_and_begun_anew(damage: str) -> None:
         journal.data = {}
     elif damage == "segment":
         journal.binary = dict.fromkeys(journal.binary, b"\x01nonsense")
+    elif damage == "no number":
+        journal.binary = {f"x{key}": segment for key, segment in journal.binary.items()}
+    elif damage == "no end":
+        store.maps[shard].data = dict.fromkeys(store.maps[shard].data, "x")
     elif damage == "shard":
         store.maps[shard].binary = dict.fromkeys(store.maps[shard].binary, b"")
     else:

@@ -123,6 +123,39 @@ async def test_lives_of_four_writes_each_still_fold_the_journal() -> None:
 
 
 @in_virtual_time
+async def test_a_ledger_of_format_3_is_taken_over_and_goes_on() -> None:
+    store = FakeMaps()
+    p = Process(store)
+    await p.start()
+    p.change(1)
+    await p.stop()
+    async with process(store) as p:
+        p.change(2)
+        await p.checkpoint.commit()
+    for stored_map in store.maps.values():
+        stored_map.binary = {key: b"\x03" + raw[1:] for key, raw in stored_map.binary.items()}
+        if "meta" not in stored_map.data:
+            stored_map.data = {}
+            continue
+        head = msgspec.json.decode(stored_map.data["meta"])
+        del head["ledger"], head["next_segment"]
+        stored_map.data = {"meta": msgspec.json.encode(head | {"format": 3}).decode()}
+    again = Process(store, "again")
+    await again.start()
+    assert again.ledger.snapshot() == p.ledger.snapshot()
+    again.change(1, name="renamed")
+    again.change(3)
+    await again.checkpoint.commit()
+    assert (await stored(store))[0].snapshot() == again.ledger.snapshot()
+    last = Process(store, "last")
+    await last.start()
+    last.change(2, name="renamed")
+    await last.stop()
+    await again.kill()
+    assert (await stored(store))[0].snapshot() == last.ledger.snapshot()
+
+
+@in_virtual_time
 async def test_shards_of_a_ledger_that_was_given_up_are_not_believed() -> None:
     store = FakeMaps()
     p = Process(store)
