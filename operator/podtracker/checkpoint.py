@@ -183,9 +183,9 @@ class Checkpoint:
         Raises:
             DeposedError: another instance has taken over.
         """
-        self._journal.head.clean = clean and not self._journal.head.doubt_since
         # The fence first: a shard that nobody has written since would take what a deposed process says.
         await self._journal.append(b"")
+        self._journal.head.clean = clean and not self._journal.head.doubt_since
         self._dirty |= _touched(self._ledger.drain())
         await self._fold(self._known_positions())
         waiters, self._waiters = self._waiters, []
@@ -236,8 +236,14 @@ class Checkpoint:
             return
         # Of this moment, not of the one when the segment is written: what comes between the two is in no segment yet.
         parts = self._split_dirty() if size > FOLD_AT and self._folding is None else None
-        self._journal.head.positions = positions
-        await self._journal.append(segment)
+        head = self._journal.head
+        before, head.positions = head.positions, positions
+        try:
+            await self._journal.append(segment)
+        except BaseException:
+            # The head may be written once more, and must not say that what was not stored is.
+            head.positions = before
+            raise
         # Unless the journal had been deleted: then everything was stored anew, and newer than these.
         if parts is not None and parts.keys() <= self._dirty:
             self._dirty -= parts.keys()
@@ -272,8 +278,9 @@ class Checkpoint:
             self._folding = None
         folding = self._begin_fold()
         self._folding = folding
-        self._journal.head.positions = positions
         while self._folding is folding:
+            if not folding.parts:
+                self._journal.head.positions = positions
             await self._fold_on(folding)
 
     async def _store_all(self) -> None:

@@ -59,8 +59,8 @@ class Intake:
         """The list is complete."""
         if self._relist is not None:
             self._dispatcher.submit(self._engine.end_relist(self._relist, now=self._wall()))
+            self._on_list()
         self._relist = None
-        self._on_list()
 
     def changed(self, pod: Pod, *, appeared: bool) -> None:
         """A pod was added or modified."""

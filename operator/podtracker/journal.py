@@ -161,16 +161,17 @@ class Journal:
             CorruptLedgerError: it cannot be read, or a shard is missing.
             KubeError: the API server did not answer.
         """
-        try:
-            journal = await self._store.get_map(JOURNAL)
-        except KubeError as error:
-            if not error.not_found:
-                raise
+        journal = await self._look_up(JOURNAL)
+        if journal is None:
             return None
         self.head = _read_head(journal)
         found = dict(zip(SHARDS, await asyncio.gather(*map(self._look_up, SHARDS)), strict=True))
         needed = {SHARDS[int(digit, 16)] for digit in self.head.shards}
-        maps = {name: stored for name, stored in found.items() if stored and (name in needed or self._owns(stored))}
+        maps = {
+            name: stored
+            for name, stored in found.items()
+            if stored is not None and (name in needed or stored.data.get(_OF) == self.head.ledger)
+        }
         if not needed <= maps.keys():
             raise CorruptLedgerError("a part of the ledger is missing")
         shards = {name: _read_shard(stored) for name, stored in maps.items()}
@@ -186,9 +187,6 @@ class Journal:
                 raise
             return None
 
-    def _owns(self, shard: StoredMap) -> bool:
-        return bool(self.head.ledger) and shard.data.get(_OF) == self.head.ledger
-
     async def take_over(self, journal: StoredMap) -> bool:
         """Raise the fence over what was read. False: somebody has written since, so it has to be read again.
 
@@ -196,7 +194,7 @@ class Journal:
             KubeError: the API server did not answer.
         """
         head = self.head
-        head.epoch, head.holder = head.epoch + 1, self._holder
+        head.format, head.epoch, head.holder = FORMAT, head.epoch + 1, self._holder
         head.doubt_since = 0.0 if head.clean else head.doubt_since or head.committed
         head.clean = False
         head.ledger = head.ledger or secrets.token_hex(8)
@@ -228,7 +226,6 @@ class Journal:
         self._version = journal.version
         self._segments = {}
         if journal.binary:
-            self.head.shards = "".join(name[-1] for name in sorted(self._shard_versions))
             await self._write(dict.fromkeys(journal.binary))
 
     # writing, until it is done
@@ -276,12 +273,11 @@ class Journal:
         async def resolve() -> bool:
             if await self._still_ours(""):
                 return True
-            try:
-                self._shard_versions[name] = (await self._store.get_map(name)).version
-            except KubeError as error:
-                if not error.not_found:
-                    raise
+            found = await self._look_up(name)
+            if found is None:
                 self._shard_versions.pop(name, None)
+            else:
+                self._shard_versions[name] = found.version
             return False
 
         await self._insist(name, write, resolve)
@@ -302,12 +298,9 @@ class Journal:
         Raises:
             DeposedError: another instance wrote.
         """
-        try:
-            journal = await self._store.get_map(JOURNAL)
-        except KubeError as error:
-            if not error.not_found:
-                raise
-            logger.error("the journal was deleted while in use, it is made anew")  # noqa: TRY400 - foreseen
+        journal = await self._look_up(JOURNAL)
+        if journal is None:
+            logger.error("the journal was deleted while in use, it is made anew")
             # Whoever reads it before everything is stored anew must not believe positions that nothing stands behind.
             self.head.positions, self.head.shards, self.head.ledger = {}, "", secrets.token_hex(8)
             await self._create()

@@ -13,6 +13,7 @@ import pytest
 from podtracker import checkpoint
 from podtracker.journal import JOURNAL, SHARDS
 from podtracker.ledger import Ledger, Notification, PodRecord
+from podtracker.records import FORMAT
 from unit.podtracker.builders import CREATED, SEEN, record, who
 from unit.podtracker.fakes_cluster import FakeMaps, Lost
 from unit.podtracker.test_checkpoint import Process, process, random_name, stored
@@ -143,6 +144,7 @@ async def test_a_ledger_of_format_3_is_taken_over_and_goes_on() -> None:
     again = Process(store, "again")
     await again.start()
     assert again.ledger.snapshot() == p.ledger.snapshot()
+    assert msgspec.json.decode(store.maps[JOURNAL].data["meta"])["format"] == FORMAT
     again.change(1, name="renamed")
     again.change(3)
     await again.checkpoint.commit()
@@ -198,6 +200,27 @@ async def test_a_segment_that_arrived_unanswered_before_an_orderly_end_does_not_
     await p.stop()
     ledger, _ = await stored(store)
     assert ledger.outbox() == []
+
+
+@in_virtual_time
+async def test_an_end_that_is_cut_short_keeps_no_position_without_what_lies_before_it() -> None:
+    store = FakeMaps()
+    p = Process(store)
+    await p.start()
+    p.change(1)
+    await p.checkpoint.commit()
+    p.change(2)
+    p.positions["*"] = "7"
+    store.faults.plan.append(("before", Lost()))
+    assert p.running is not None
+    await asyncio.wait([p.running])
+    store.faults.plan.extend([None, ("before", Lost())])
+    with pytest.raises(Lost):
+        await p.stop(clean=True)
+    ledger, restored = await stored(store)
+    assert not ledger.knows("t1", "p2")
+    assert restored.positions == {}
+    assert restored.doubt_since is not None
 
 
 @in_virtual_time
