@@ -5,84 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from podtracker.checkpoint import FOLD_AT, MAX_JOURNAL, POSITION_EVERY, Checkpoint, Restored
+from podtracker.checkpoint import FOLD_AT, MAX_JOURNAL, POSITION_EVERY, Restored
 from podtracker.errors import KubeError
 from podtracker.journal import JOURNAL, SHARDS, DeposedError
 from podtracker.ledger import Delta, Ledger
-from podtracker.metrics import Metrics
 from podtracker.records import FORMAT, NewerFormatError
-from unit.podtracker.builders import CREATED, NOW, SEEN, record, who
+from unit.podtracker.builders import NOW
 from unit.podtracker.fakes_cluster import CONFLICT, NOT_FOUND, FakeMaps, Lost
+from unit.podtracker.ledger_process import Process, in_both, process, random_name, stored
 from unit.podtracker.virtual import clock, in_virtual_time, passing
 
 DOWN = KubeError(0, "Unreachable", "connection refused")
-
-
-class Process:
-    """One operator process, as far as it keeps its ledger."""
-
-    def __init__(self, store: FakeMaps, holder: str = "a") -> None:
-        self.store = store
-        self.ledger = Ledger()
-        self.positions: dict[str, str] = {}
-        self.checkpoint = Checkpoint(
-            store,
-            self.ledger,
-            holder=holder,
-            positions=lambda: dict(self.positions),
-            metrics=Metrics(),
-            clock=clock,
-            certain_until=lambda: NOW + clock(),
-        )
-        self.running: asyncio.Task[None] | None = None
-
-    async def start(self) -> Restored:
-        restored = await self.checkpoint.restore()
-        self.running = asyncio.create_task(self.checkpoint.run())
-        return restored
-
-    async def stop(self, *, clean: bool = True) -> None:
-        """In order."""
-        await self.kill()
-        await self.checkpoint.close(clean=clean)
-
-    async def kill(self) -> None:
-        """At once."""
-        if self.running is not None:
-            self.running.cancel()
-            with suppress(asyncio.CancelledError, DeposedError, Lost):
-                await self.running
-
-    def change(self, number: int = 1, tracker: str = "t1", name: str = "nginx") -> None:
-        """A pod was found."""
-        if self.ledger.tracker(tracker) is None:
-            self.ledger.put_tracker(tracker, record())
-        known = self.ledger.pod(f"p{number}")
-        trackers = dict.fromkeys((*(known.trackers if known is not None else ()), tracker))
-        self.ledger.put_pod(f"p{number}", "team", name, trackers, SEEN)
-        self.ledger.found(tracker, CREATED, pod=who(f"p{number}", name, "team"))
-
-
-@asynccontextmanager
-async def process(store: FakeMaps, holder: str = "a") -> AsyncIterator[Process]:
-    made = Process(store, holder)
-    await made.start()
-    try:
-        yield made
-    finally:
-        await made.kill()
-
-
-async def stored(store: FakeMaps) -> tuple[Ledger, Restored]:
-    """What the next process finds."""
-    after = Process(store, "next")
-    restored = await after.checkpoint.restore()
-    return after.ledger, restored
 
 
 # the plain way
@@ -214,11 +150,6 @@ async def test_the_position_of_a_scope_that_is_not_watched_any_more_goes() -> No
 
 
 # folding
-
-
-def random_name(dice: random.Random, size: int = 150) -> str:
-    """A name that does not compress to less than so many bytes."""
-    return dice.randbytes(size).hex()
 
 
 @in_virtual_time
@@ -454,14 +385,7 @@ async def test_a_shard_that_was_deleted_or_edited_in_use_is_written_anew() -> No
 @pytest.mark.parametrize("damage", ["head", "segment", "shard", "no shard", "no head", "no end", "no number"])
 @in_virtual_time
 async def test_a_damaged_ledger_is_told_and_begun_anew(damage: str) -> None:
-    store = FakeMaps()
-    p = Process(store)
-    await p.start()
-    p.change(1)
-    await p.stop()
-    async with process(store) as p:
-        p.change(2)
-        await p.checkpoint.commit()
+    store = (await in_both()).store
     shard = next(name for name in store.maps if name in SHARDS)
     journal = store.maps[JOURNAL]
     if damage == "head":

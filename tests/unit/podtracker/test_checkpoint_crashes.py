@@ -16,7 +16,7 @@ from podtracker.ledger import Ledger, Notification, PodRecord
 from podtracker.records import FORMAT
 from unit.podtracker.builders import CREATED, SEEN, record, who
 from unit.podtracker.fakes_cluster import FakeMaps, Lost
-from unit.podtracker.test_checkpoint import Process, process, random_name, stored
+from unit.podtracker.ledger_process import Process, in_both, process, random_name, stored
 from unit.podtracker.virtual import in_virtual_time, passing
 
 State: TypeAlias = tuple[PodRecord | None, frozenset[Notification]]
@@ -125,14 +125,8 @@ async def test_lives_of_four_writes_each_still_fold_the_journal() -> None:
 
 @in_virtual_time
 async def test_a_ledger_of_format_3_is_taken_over_and_goes_on() -> None:
-    store = FakeMaps()
-    p = Process(store)
-    await p.start()
-    p.change(1)
-    await p.stop()
-    async with process(store) as p:
-        p.change(2)
-        await p.checkpoint.commit()
+    p = await in_both()
+    store = p.store
     for stored_map in store.maps.values():
         stored_map.binary = {key: b"\x03" + raw[1:] for key, raw in stored_map.binary.items()}
         if "meta" not in stored_map.data:
