@@ -143,9 +143,21 @@ class Elector:
         if lease is None or lease.holder != self._identity:
             return
         try:
-            await self._store.patch_lease(LEASE, lease.version, {"holderIdentity": "", "leaseDurationSeconds": 1})
+            await self._let_go(lease)
         except KubeError as error:
             logger.warning("cannot release the lease", extra={"error": str(error)})
+
+    async def _let_go(self, lease: StoredLease) -> None:
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            await self._store.patch_lease(LEASE, lease.version, spec)
+        except KubeError as error:
+            if not error.conflict:
+                raise
+            # Mostly a renewal that was given up under way and arrived all the same.
+            found = await self._store.get_lease(LEASE)
+            if found.holder == self._identity:
+                await self._store.patch_lease(LEASE, found.version, spec)
 
     async def _try(self) -> float | None:
         """One attempt; gives the time before which a request of the last holder may be in flight, or None."""

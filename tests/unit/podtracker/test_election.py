@@ -297,6 +297,19 @@ async def test_releasing_survives_an_api_server_that_is_away() -> None:
         assert not elector.leading()
 
 
+@pytest.mark.parametrize(("holder", "left"), [("a", ""), ("b", "b")])
+@in_virtual_time
+async def test_a_lease_that_changed_under_way_is_released_where_it_is_still_held(holder: str, left: str) -> None:
+    """As by a renewal that was given up and arrived all the same; or by another who has taken over."""
+    store = FakeLeases()
+    async with leader(store, "a") as (elector, renewing):
+        renewing.cancel()
+        store.put(holder)
+        await elector.release()
+        assert store.lease is not None
+        assert store.lease.holder == left
+
+
 @in_virtual_time
 async def test_releasing_what_was_never_held_is_fine() -> None:
     store = FakeLeases()
